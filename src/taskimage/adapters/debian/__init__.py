@@ -1,0 +1,1 @@
+"""Debian archives: signed indexes, versions, the dependency solver, and fetching."""

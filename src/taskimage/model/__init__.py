@@ -1,0 +1,1 @@
+"""Floor 0, values: immutable, compared by content; no socket, no file, no clock, no environment."""

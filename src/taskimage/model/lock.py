@@ -1,0 +1,94 @@
+"""A `Lock`: every input of an image pinned by name, size and digest, per platform. Inputs only.
+
+No time stamp, no digest of itself, no host name: what is locked is found again on any mirror by
+(archive, pool path) or (index, file name), and believed by its digest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskimage.model.digest import Digest
+from taskimage.model.oci import Platform
+
+__all__ = ["DebPin", "Lock", "PlatformLock", "PythonPin", "Wants", "WheelPin"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class DebPin:
+    """One binary package (Debian policy 5.3): ``path`` is its Filename, below the root of ``archive``."""
+
+    package: str
+    version: str
+    architecture: str
+    archive: str
+    suite: str
+    path: str
+    size: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class WheelPin:
+    """One wheel (PyPA, binary distribution format); ``name`` is normalised, ``index`` an alias."""
+
+    name: str
+    version: str
+    index: str
+    file: str
+    size: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonPin:
+    """The interpreter: from the suite's own packages, or a standalone build fetched from ``path``.
+
+    ``version`` has three numbers. For ``source="suite"`` the packages are among the base's and the
+    other fields are empty; for ``source="standalone"`` ``path`` is what follows the mirror's root.
+    """
+
+    version: str
+    source: str
+    path: str = ""
+    size: int = 0
+    digest: Digest | None = None
+
+    @property
+    def minor(self) -> str:
+        """The feature version, such as ``3.11``."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformLock:
+    """What one platform is made of: ``base`` stands under everything, ``apt`` is what the spec names."""
+
+    platform: Platform
+    suite: str
+    python: PythonPin
+    base: tuple[DebPin, ...]
+    apt: tuple[DebPin, ...] = ()
+    wheels: tuple[WheelPin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same."""
+
+    python: str
+    platforms: tuple[str, ...]
+    suite: str
+    packages: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    apt_packages: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
+    runtime: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """Every input of an image, pinned."""
+
+    wants: Wants
+    platforms: tuple[PlatformLock, ...]

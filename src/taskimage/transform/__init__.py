@@ -1,0 +1,1 @@
+"""Floor 1, transforms: streams in, values and bytes out; offline and deterministic."""
