@@ -196,7 +196,7 @@ class Store:
                 f"no space left while writing to the store at {str(self.home)!r}",
                 hint="free some space, or set TASKIMAGE_HOME to a folder on a larger disk",
             )
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             return NotAllowed(
                 f"cannot write to the store at {str(self.home)!r}: {error.strerror}",
                 hint="set TASKIMAGE_HOME to a folder that you may write to",

@@ -1,0 +1,196 @@
+"""The text of a `Lock`: TOML, byte-stable, made to be reviewed and merged: sorted, one input a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final, TypeVar
+
+from taskimage.model.digest import Digest
+from taskimage.model.errors import BadInput, TaskImageError
+from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
+from taskimage.model.oci import Platform
+
+__all__ = ["VERSION", "diff", "dumps", "loads", "stale"]
+
+VERSION: Final = 1
+"""The lock format that this version writes; an older reader refuses a newer one."""
+
+_HEADER = (
+    "# Every input of an image, pinned. Written by `taskimage lock`; commit it beside its spec.\n"
+    f"lock-version = {VERSION}\n"
+)
+
+
+def dumps(lock: Lock) -> str:
+    """The one text of ``lock``: equal locks give equal text, and `loads` gives the lock back."""
+    wants = lock.wants
+    parts = [
+        _HEADER,
+        "\n[wants]\n",
+        _line("python", wants.python),
+        _line("platforms", wants.platforms),
+        _line("suite", wants.suite),
+        _line("runtime", wants.runtime),
+        _list("packages", map(_value, wants.packages)),
+        _list("requirements", map(_value, wants.requirements)),
+        _list("apt-packages", map(_value, wants.apt_packages)),
+        _list("indexes", map(_value, wants.indexes)),
+    ]
+    for platform in sorted(lock.platforms, key=lambda item: item.platform):
+        parts += [
+            "\n[[platforms]]\n",
+            _line("platform", str(platform.platform)),
+            _line("suite", platform.suite),
+            f"python = {_row(platform.python)}\n",
+            _list("base", map(_row, sorted(platform.base))),
+            _list("apt", map(_row, sorted(platform.apt))),
+            _list("wheels", map(_row, sorted(platform.wheels))),
+        ]
+    return "".join(parts)
+
+
+def loads(text: str, *, where: str) -> Lock:
+    """The lock that ``text`` holds. Raises BadInput, naming ``where`` and the part that is wrong."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"not a lock: {error}", where=where, hint=_REMAKE) from error
+    version = document.get("lock-version")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
+        raise BadInput(
+            f"lock-version is {version!r}; this taskimage reads {VERSION}",
+            where=where,
+            hint="use a newer taskimage" if newer else _REMAKE,
+        )
+    try:
+        wants = document["wants"]
+        return Lock(
+            wants=Wants(
+                python=wants["python"],
+                platforms=tuple(wants["platforms"]),
+                suite=wants["suite"],
+                runtime=wants["runtime"],
+                packages=tuple(wants["packages"]),
+                requirements=tuple(wants["requirements"]),
+                apt_packages=tuple(wants["apt-packages"]),
+                indexes=tuple(wants["indexes"]),
+            ),
+            platforms=tuple(_platform(item) for item in document["platforms"]),
+        )
+    except TaskImageError as error:
+        raise BadInput(f"not a lock: {error.message}", where=where, hint=_REMAKE) from error
+    except KeyError as error:
+        raise BadInput(f"not a lock: {error} is missing", where=where, hint=_REMAKE) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadInput(f"not a lock: {error}", where=where, hint=_REMAKE) from error
+
+
+def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
+    """What ``wants`` asks for that ``lock`` was not made for, a line each; empty while the lock is fresh."""
+    old, new = lock.wants, wants
+    lines = [
+        f"{label}: {getattr(old, name)!r} is locked, {getattr(new, name)!r} is wanted"
+        for name, label in (("python", "python_version"), ("suite", "suite"), ("runtime", "runtime"))
+        if getattr(old, name) != getattr(new, name)
+    ]
+    for name in ("platforms", "packages", "requirements", "apt_packages", "indexes"):
+        before, after = getattr(old, name), getattr(new, name)
+        lines += [f"{name}: {item!r} is wanted and not locked" for item in after if item not in before]
+        lines += [f"{name}: {item!r} is locked and no longer wanted" for item in before if item not in after]
+    return tuple(lines)
+
+
+def diff(old: Lock, new: Lock) -> tuple[str, ...]:
+    """What changed between two locks, a line for each input, sorted by platform and name."""
+    before, after = _named(old), _named(new)
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        if was == now:
+            continue
+        if was is None:
+            lines.append(f"+ {' '.join(name)} {now and now[0]}")
+        elif now is None:
+            lines.append(f"- {' '.join(name)} {was[0]}")
+        elif was[0] == now[0]:
+            lines.append(f"~ {' '.join(name)} {now[0]} ({was[1].short} -> {now[1].short})")
+        else:
+            lines.append(f"~ {' '.join(name)} {was[0]} -> {now[0]}")
+    return tuple(lines)
+
+
+_REMAKE = "make it anew with `taskimage lock`"
+
+
+def _named(lock: Lock) -> dict[tuple[str, str, str], tuple[str, Digest]]:
+    found: dict[tuple[str, str, str], tuple[str, Digest]] = {}
+    for platform in lock.platforms:
+        name = str(platform.platform)
+        for deb in (*platform.base, *platform.apt):
+            found[name, "deb", deb.package] = (deb.version, deb.digest)
+        for wheel in platform.wheels:
+            found[name, "wheel", wheel.name] = (wheel.version, wheel.digest)
+        python = platform.python
+        found[name, "python", python.source] = (python.version, python.digest or Digest.of(b""))
+    return found
+
+
+# -- writing -------------------------------------------------------------------------------------------
+
+
+def _row(pin: DebPin | WheelPin | PythonPin) -> str:
+    row = {field.name: getattr(pin, field.name) for field in fields(pin)}
+    digest = row.pop("digest")
+    row["sha256"] = digest.hex if digest else None
+    return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in row.items() if value) + " }"
+
+
+def _line(key: str, value: str | Sequence[str]) -> str:
+    text = _value(value) if isinstance(value, str) else "[" + ", ".join(map(_value, value)) + "]"
+    return f"{key} = {text}\n"
+
+
+def _list(key: str, items: Iterable[str]) -> str:
+    lines = "".join(f"    {item},\n" for item in items)
+    return f"{key} = [\n{lines}]\n" if lines else f"{key} = []\n"
+
+
+def _value(value: str | int) -> str:
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+# -- reading -------------------------------------------------------------------------------------------
+
+
+def _platform(item: Mapping[str, Any]) -> PlatformLock:
+    return PlatformLock(
+        platform=Platform.parse(item["platform"]),
+        suite=item["suite"],
+        python=_pin(PythonPin, item["python"]),
+        base=tuple(_pin(DebPin, row) for row in item["base"]),
+        apt=tuple(_pin(DebPin, row) for row in item["apt"]),
+        wheels=tuple(_pin(WheelPin, row) for row in item["wheels"]),
+    )
+
+
+_Pin = TypeVar("_Pin", DebPin, WheelPin, PythonPin)
+
+
+def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
+    values = dict(row)
+    if "sha256" in values:
+        values["digest"] = Digest.parse(f"sha256:{values.pop('sha256')}")
+    for key, value in values.items():
+        wanted = Digest if key == "digest" else int if key == "size" else str
+        if type(value) is not wanted:
+            raise TypeError(f"{key} = {value!r:.200} is no {wanted.__name__}")
+    return kind(**values)

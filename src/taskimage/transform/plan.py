@@ -1,0 +1,133 @@
+"""The plan: which inputs share a layer, in which order, and the key by which a layer is known.
+
+A runtime caches layers by chain: what changes low is pulled again with all that stands above it. So the
+order is by how seldom things change, and a group keeps its members whatever else comes or goes: the base,
+the interpreter's bytecode, Debian packages that the spec names, what maintainer scripts would have done,
+the environment, big wheels alone, small ones in groups, and the files that change most at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from taskimage.model.digest import Digest
+from taskimage.model.lock import DebPin, PlatformLock, WheelPin
+from taskimage.model.oci import canonical_json
+from taskimage.transform.layer import FORMAT
+
+__all__ = ["LayerPlan", "grouped", "plan"]
+
+_MIB: Final = 1 << 20
+_BASE_GROUPS = 4
+_APT_GROUPS = 4
+_BIG_DEB, _MOST_BIG_DEBS = 16 * _MIB, 6
+_WHEEL_GROUPS = 8
+_BIG_WHEEL, _MOST_BIG_WHEELS = 1 * _MIB, 32
+
+_Pin = TypeVar("_Pin", bound=DebPin | WheelPin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlan:
+    """One layer to be: what kind of input it holds, and everything that its bytes depend on."""
+
+    kind: str
+    origin: str
+    debs: tuple[DebPin, ...] = ()
+    wheels: tuple[WheelPin, ...] = ()
+    parameters: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Digest:
+        """The key of the layer's inputs: equal keys mean equal layers, on any machine."""
+        return Digest.of(
+            canonical_json(
+                {
+                    "format": FORMAT,
+                    "kind": self.kind,
+                    "debs": [str(pin.digest) for pin in self.debs],
+                    "wheels": [str(pin.digest) for pin in self.wheels],
+                    "parameters": list(self.parameters),
+                }
+            )
+        )
+
+
+def plan(
+    lock: PlatformLock, *, effects: Sequence[str], environment: Sequence[str], bytecode: Sequence[str]
+) -> tuple[LayerPlan, ...]:
+    """The layers that ``lock`` comes to, lowest first, apart from copied files.
+
+    Args:
+        lock: The inputs of one platform.
+        effects: What the derived layer depends on beside the packages: users, version of the emulation.
+        environment: What each file of the environment depends on beside its wheel: prefix, interpreter.
+        bytecode: What compiled files depend on beside their sources: interpreter and recipe; empty when
+            nothing is compiled.
+    """
+    debs = tuple(sorted((*lock.base, *lock.apt), key=_name))
+    plans = [
+        LayerPlan(kind="debs", origin=_origin("base", group), debs=group)
+        for group in grouped(lock.base, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_BASE_GROUPS)
+    ]
+    plans += _compiled(lock.base, bytecode)
+    plans += [
+        LayerPlan(kind="debs", origin=_origin("apt", group), debs=group)
+        for group in grouped(lock.apt, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_APT_GROUPS)
+    ]
+    plans += _compiled(lock.apt, bytecode)
+    plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=tuple(effects)))
+    plans.append(LayerPlan(kind="environment", origin="virtual environment", parameters=tuple(environment)))
+    plans += [
+        LayerPlan(
+            kind="wheels",
+            origin=_origin("python", group),
+            wheels=group,
+            parameters=(*environment, *bytecode),
+        )
+        for group in grouped(lock.wheels, big=_BIG_WHEEL, most_big=_MOST_BIG_WHEELS, groups=_WHEEL_GROUPS)
+    ]
+    return tuple(plans)
+
+
+def _compiled(debs: Sequence[DebPin], bytecode: Sequence[str]) -> list[LayerPlan]:
+    # Debian's packages come without bytecode: their postinst would have compiled it.
+    sources = tuple(pin for pin in debs if pin.package.startswith(("python3", "libpython3")))
+    if not (bytecode and sources):
+        return []
+    return [
+        LayerPlan(
+            kind="bytecode", origin="bytecode of Debian's Python", debs=sources, parameters=tuple(bytecode)
+        )
+    ]
+
+
+def grouped(pins: Sequence[_Pin], *, big: int, most_big: int, groups: int) -> tuple[tuple[_Pin, ...], ...]:
+    """``pins`` shared out: each that is ``big`` alone, the rest by a digest of their names.
+
+    Sorted within and among each other; one pin that comes, goes or changes touches one group, unless there
+    are more big ones than ``most_big``, of which the largest then stand alone.
+    """
+    ranked = sorted((pin for pin in pins if pin.size >= big), key=lambda pin: (-pin.size, _name(pin)))
+    alone = {_name(pin) for pin in ranked[:most_big]}
+    buckets: dict[int, list[_Pin]] = {}
+    for pin in sorted(pins, key=_name):
+        if _name(pin) not in alone:
+            number = int.from_bytes(hashlib.sha256(_name(pin).encode()).digest()[:8], "big")
+            buckets.setdefault(number % groups, []).append(pin)
+    singles = [(pin,) for pin in sorted(pins, key=_name) if _name(pin) in alone]
+    return (*singles, *(tuple(buckets[number]) for number in sorted(buckets)))
+
+
+def _name(pin: DebPin | WheelPin) -> str:
+    return pin.package if isinstance(pin, DebPin) else pin.name
+
+
+def _origin(label: str, group: Sequence[DebPin | WheelPin]) -> str:
+    names = [f"{_name(pin)} {pin.version}" for pin in group]
+    if len(names) > 3:
+        return f"{label}: {', '.join(names[:3])} and {len(names) - 3} more"
+    return f"{label}: {', '.join(names)}"

@@ -1,0 +1,127 @@
+"""The lock's text: byte-stable, read back whole, refused with a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskimage.model.digest import Digest
+from taskimage.model.errors import BadInput
+from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
+from taskimage.model.lockfile import diff, dumps, loads, stale
+from taskimage.model.oci import Platform
+
+DEB = DebPin(
+    package="bash", version="5.2.15-2+b8", architecture="amd64", archive="debian", suite="bookworm",
+    path="pool/main/b/bash/bash_5.2.15-2+b8_amd64.deb", size=1491000, digest=Digest.of(b"bash"),
+)  # fmt: skip
+WHEEL = WheelPin(
+    name="idna", version="3.10", index="default", file="idna-3.10-py3-none-any.whl", size=70442,
+    digest=Digest.of(b"idna"),
+)  # fmt: skip
+WANTS = Wants(python="3.11", platforms=("linux/amd64",), suite="bookworm", packages=("idna",))
+LOCK = Lock(
+    wants=WANTS,
+    platforms=(
+        PlatformLock(
+            platform=Platform("linux", "amd64"),
+            suite="bookworm",
+            python=PythonPin(version="3.11.2", source="suite"),
+            base=(DEB,),
+            wheels=(WHEEL,),
+        ),
+    ),
+)
+
+
+def test_a_lock_is_read_back_as_it_was() -> None:
+    assert loads(dumps(LOCK), where="x") == LOCK
+
+
+def test_each_input_has_a_line_of_its_own() -> None:
+    lines = dumps(LOCK).splitlines()
+    assert sum("sha256" in line for line in lines) == 2
+    assert (
+        '    { name = "idna", version = "3.10", index = "default", file = "idna-3.10-py3-none-any.whl", '
+        f'size = 70442, sha256 = "{WHEEL.digest.hex}" }},'
+    ) in lines
+
+
+def test_the_text_has_no_time_and_no_host() -> None:
+    assert "://" not in dumps(LOCK)
+
+
+def test_a_standalone_interpreter_is_pinned_by_digest() -> None:
+    python = PythonPin(
+        version="3.12.7", source="standalone", path="20241016/c.tar.gz", size=5, digest=Digest.of(b"")
+    )
+    platform = dataclasses.replace(LOCK.platforms[0], python=python)
+    lock = dataclasses.replace(LOCK, platforms=(platform,))
+    assert loads(dumps(lock), where="x") == lock
+
+
+@settings(max_examples=50)
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=4))
+def test_any_text_survives(packages: list[str]) -> None:
+    lock = dataclasses.replace(LOCK, wants=dataclasses.replace(WANTS, packages=tuple(packages)))
+    assert loads(dumps(lock), where="x") == lock
+
+
+@given(
+    st.permutations(
+        [DEB, dataclasses.replace(DEB, package="dash"), dataclasses.replace(DEB, package="zlib1g")]
+    )
+)
+def test_the_order_of_inputs_has_no_meaning(debs: list[DebPin]) -> None:
+    one, other = (
+        dataclasses.replace(LOCK, platforms=(dataclasses.replace(LOCK.platforms[0], base=tuple(order)),))
+        for order in (debs, sorted(debs))
+    )
+    assert dumps(one) == dumps(other)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: "not toml [", "not a lock"),
+        (lambda text: "", "lock-version is None"),
+        (lambda text: text.replace("lock-version = 1", "lock-version = 2"), "newer taskimage"),
+        (lambda text: text.replace("wheels = [", "wheel = ["), "'wheels' is missing"),
+        (lambda text: text.replace("size = 70442", 'size = "x"'), "size = 'x' is no int"),
+        (lambda text: text.replace(WHEEL.digest.hex, "beef"), "not a digest"),
+        (lambda text: text.replace("name = ", "nmae = "), "nmae"),
+        (lambda text: text.replace("linux/amd64", "plan9/amd64"), "not a platform"),
+    ],
+)
+def test_a_text_that_is_no_lock_is_refused_with_the_reason(change: object, reason: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        loads(change(dumps(LOCK)), where="image.lock.toml")  # type: ignore[operator]
+    assert "image.lock.toml" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_a_lock_is_fresh_for_what_it_was_made_for_in_any_order() -> None:
+    wants = dataclasses.replace(WANTS, packages=("a", "b"))
+    lock = dataclasses.replace(LOCK, wants=wants)
+    assert stale(lock, dataclasses.replace(WANTS, packages=("b", "a"))) == ()
+
+
+def test_a_stale_lock_says_what_changed() -> None:
+    wants = dataclasses.replace(WANTS, python="3.12", packages=("idna", "numpy"), apt_packages=("git",))
+    assert stale(LOCK, wants) == (
+        "python_version: '3.11' is locked, '3.12' is wanted",
+        "packages: 'numpy' is wanted and not locked",
+        "apt_packages: 'git' is wanted and not locked",
+    )
+
+
+def test_a_diff_names_each_input_that_changed() -> None:
+    newer = dataclasses.replace(WHEEL, version="3.11", digest=Digest.of(b"new"))
+    platform = dataclasses.replace(LOCK.platforms[0], wheels=(newer,), base=())
+    assert diff(LOCK, dataclasses.replace(LOCK, platforms=(platform,))) == (
+        "- linux/amd64 deb bash 5.2.15-2+b8",
+        "~ linux/amd64 wheel idna 3.10 -> 3.11",
+    )
