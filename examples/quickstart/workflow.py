@@ -3,18 +3,14 @@
 import json
 import os
 import subprocess
-import sys
 
 from flytekit import task, workflow
-
-sys.path.insert(0, os.path.join(os.environ.get("PYTHONPATH", "/root"), "src"))
+from src.prices import table
 
 
 @task
 def revenue() -> float:
-    """What was earned: pandas from a wheel, `jq` from Debian, a module of our own, the image's env."""
-    from prices import table
-
+    """What was earned: pandas from a wheel, `jq` from Debian, a module of our own, a variable of the spec."""
     prices = table()
     document = json.dumps({"revenue": float((prices["price"] * prices["sold"]).sum())})
     checked = subprocess.run(["jq", ".revenue"], input=document, capture_output=True, text=True, check=True)
