@@ -1,0 +1,62 @@
+"""Which files of a ``source_root`` are left out: git's rules, a ``.dockerignore``, and flytekit's standard ones."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import shutil
+import subprocess
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskimage.adapters.checkedfile import open_regular
+from taskimage.model.errors import BadInput
+from taskimage.transform.dockerignore import DockerIgnore
+
+__all__ = ["IgnoreRules"]
+
+# flytekit, tools/ignore.py; the asterisk matches slashes too.
+_STANDARD = ("*.pyc", ".cache", ".cache/*", "__pycache__/*", "**/__pycache__/*")
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreRules:
+    """The rules of one folder, as flytekit's IgnoreGroup of GitIgnore, DockerIgnore and StandardIgnore has them."""
+
+    git: AbstractSet[str]
+    docker: DockerIgnore
+
+    @classmethod
+    def read(cls, folder: Path) -> IgnoreRules:
+        """The rules that hold in ``folder``. Where git is missing or knows no repository, it has none."""
+        return cls(_ignored_by_git(folder), _docker_ignore(folder / ".dockerignore"))
+
+    def ignores(self, path: str) -> bool:
+        """Whether the file ``path`` is left out."""
+        return (
+            os.path.normpath(path) in self.git
+            or self.docker.ignores(path)
+            or any(fnmatch.fnmatchcase(path, pattern) for pattern in _STANDARD)
+        )
+
+
+def _ignored_by_git(folder: Path) -> AbstractSet[str]:
+    git = shutil.which("git")
+    if git is None:
+        return frozenset()
+    # A repository may name a program to run as its fsmonitor; a listing needs none.
+    command = [git, "-c", "core.fsmonitor=false", "ls-files", "-io", "--exclude-standard"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    return frozenset(os.fsdecode(done.stdout).split("\n")) if done.returncode == 0 else frozenset()
+
+
+def _docker_ignore(path: Path) -> DockerIgnore:
+    if not path.is_file():
+        return DockerIgnore()
+    with open_regular(path) as file:
+        data = file.read()
+    try:
+        return DockerIgnore.parse(data.decode(), where=str(path))
+    except UnicodeDecodeError as error:
+        raise BadInput("not UTF-8", where=str(path)) from error

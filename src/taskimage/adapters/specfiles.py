@@ -1,0 +1,264 @@
+"""A spec on this disk: its YAML file, and the files that it names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from taskimage.adapters.checkedfile import Hasher, explained, open_regular
+from taskimage.adapters.filetree import TreeReader
+from taskimage.adapters.requirementsfile import RequirementsFile, read_requirements
+from taskimage.model.errors import BadInput, NotFound, TaskImageError
+from taskimage.model.events import Warned
+from taskimage.model.spec import ImageSpec
+from taskimage.model.specproblem import Key, dotted
+from taskimage.model.tag import FileDigests
+from taskimage.transform.source import SourceTree, merge
+
+__all__ = [
+    "LoadedSpec",
+    "SpecFiles",
+    "collect",
+    "host_machine",
+    "host_python",
+    "load",
+    "lock_path",
+    "requirements_of",
+]
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedSpec:
+    """A spec and where it came from.
+
+    ``root`` is where relative paths start, when that was decided; otherwise they are looked for beside
+    the file, then in the working directory. ``warnings`` tell how the file was read.
+    """
+
+    spec: ImageSpec
+    path: Path | None = None
+    root: Path | None = None
+    warnings: tuple[Warned, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecFiles:
+    """What a spec's files held when they were read.
+
+    ``requirements`` has the file that the spec names first, then those it includes; ``source`` is what
+    goes below ``/root``; ``digests`` stand for the files in flytekit's tag.
+    """
+
+    requirements: tuple[RequirementsFile, ...] = ()
+    source: SourceTree = field(default_factory=SourceTree)
+    digests: FileDigests = field(default_factory=FileDigests)
+    warnings: tuple[Warned, ...] = ()
+
+
+def host_python() -> str:
+    """The feature version of the Python that runs: what a spec without ``python_version`` gets."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def host_machine() -> str:
+    """The kernel's name of this host's architecture."""
+    return platform.machine()
+
+
+def lock_path(path: Path) -> Path:
+    """Where the lock of the spec ``path`` is, or would be."""
+    return path.with_name(f"{path.stem}.lock.toml")
+
+
+def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpec:
+    """The spec in the YAML file ``path``.
+
+    Raises:
+        NotFound: There is no such file.
+        NotAllowed: It cannot be read.
+        InvalidSpec: It has problems; all of them are listed.
+    """
+    from taskimage.model.specyaml import read_spec
+    from taskimage.model.yamltext import MAX_BYTES
+
+    file = Path(path)
+    try:
+        with open_regular(file) as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise explained(error, file) from error
+    if root is not None and not root.is_dir():
+        raise NotFound("no such folder to take relative paths from", where=str(root))
+    spec, warnings = read_spec(data, path=str(file))
+    return LoadedSpec(spec=spec, path=file, root=root, warnings=warnings)
+
+
+def requirements_of(source: LoadedSpec | ImageSpec) -> tuple[RequirementsFile, ...]:
+    """The requirements file that a spec names, then every file it includes; empty when it names none."""
+    return _Reading(source).requirements()
+
+
+def collect(source: LoadedSpec | ImageSpec) -> SpecFiles:
+    """Everything that a spec names on this disk: read once, digested, and looked for where it belongs.
+
+    Raises:
+        NotFound: A file is nowhere that it is looked for.
+        NotAllowed: A file cannot be read.
+        BadInput: Two different files could be meant, or one is of a kind that cannot be copied.
+    """
+    return _Reading(source).all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Digested:
+    """A tree, and the state of flytekit's digest after it."""
+
+    tree: SourceTree
+    md5: Hasher = field(compare=False)
+
+
+class _Reading:
+    """One pass over the files of one spec; ``warnings`` grow while it goes."""
+
+    def __init__(self, source: LoadedSpec | ImageSpec) -> None:
+        loaded = source if isinstance(source, LoadedSpec) else _from_origin(source)
+        self.spec = loaded.spec
+        self.warnings: list[Warned] = []
+        self._folders = _folders(loaded)
+        lock = lock_path(loaded.path) if loaded.path else None
+        self._leave_out = frozenset({os.path.realpath(lock)} if lock else ())
+
+    def all(self) -> SpecFiles:
+        requirements = self.requirements()
+        source, source_digest = self._source_root()
+        copied, copy_digest = self._copy()
+        base = self.spec.base_image
+        digests = FileDigests(
+            requirements=_sha1(requirements[0].data) if requirements else None,
+            copy=copy_digest,
+            source_root=source_digest,
+            base_image=base.image_name() if isinstance(base, ImageSpec) else None,
+        )
+        return SpecFiles(
+            requirements=requirements,
+            source=merge((source, *copied)),
+            digests=digests,
+            warnings=tuple(self.warnings),
+        )
+
+    def requirements(self) -> tuple[RequirementsFile, ...]:
+        name = self.spec.requirements
+        if not name:
+            return ()
+        return self._found(("requirements",), name, lambda path: read_requirements(path / name, name=name))
+
+    def _source_root(self) -> tuple[SourceTree, str | None]:
+        name = self.spec.source_root
+        if name is None:
+            return SourceTree(), None
+        found = self._tree(("source_root",), name, _md5(), TreeReader.source_root)
+        if self.spec.source_copy_mode is not None:
+            return found.tree, found.md5.hexdigest()
+        # flytekit takes the modules that are loaded then, and reading YAML loads none.
+        self._warn(
+            ("source_root",),
+            "every file of source_root is copied, and flytekit's tag does not follow them",
+            hint="set source_copy_mode: all, so that the tag changes when a file does",
+        )
+        return found.tree, _md5().hexdigest()
+
+    def _copy(self) -> tuple[list[SourceTree], str | None]:
+        if not self.spec.copy:
+            return [], None
+        trees = []
+        md5 = _md5()
+        for index, name in enumerate(self.spec.copy):
+            found = self._tree(("copy", index), name, md5, TreeReader.copy)
+            trees.append(found.tree)
+            md5 = found.md5
+        return trees, md5.hexdigest()
+
+    def _tree(
+        self, key: Key, name: str, md5: Hasher, read: Callable[[TreeReader, str], SourceTree]
+    ) -> _Digested:
+        def read_below(folder: Path) -> _Digested:
+            reader = TreeReader(folder, md5.copy(), self._leave_out)
+            return _Digested(read(reader, name), reader.md5)
+
+        return self._found(key, name, read_below)
+
+    def _found(self, key: Key, name: str, read: Callable[[Path], Found]) -> Found:
+        """What ``read`` gives for the first folder that has ``name``; every other that has it must agree."""
+        having = [folder for folder in self._folders if os.path.lexists(folder / name)]
+        if set(PurePosixPath(name).parts) <= {".."}:
+            having = having[:1]  # the folder itself, or one above it: that is everywhere
+        looked_in = " and ".join(repr(str(folder)) for folder in self._folders)
+        if not having:
+            raise NotFound(
+                f"{dotted(key)} names {name!r}, and there is no such file",
+                where=self._place(key),
+                hint=f"it was looked for in {looked_in}; -C names another folder",
+            )
+        first = read(having[0])
+        for other in having[1:]:
+            if not _same(other / name, having[0] / name) and _differs(read, other, first):
+                raise BadInput(
+                    f"{dotted(key)} names {name!r}, which is not the same in {looked_in}",
+                    where=self._place(key),
+                    hint="choose one of the two folders with -C",
+                )
+        if having[0] != self._folders[0]:
+            self._warn(
+                key,
+                f"{name!r} is taken from the working directory, since it is not beside the spec",
+                hint="move it there, or choose a folder with -C",
+            )
+        return first
+
+    def _place(self, key: Key) -> str | None:
+        return self.spec.origin.place(key) if self.spec.origin else None
+
+    def _warn(self, key: Key, text: str, *, hint: str) -> None:
+        place = self._place(key)
+        self.warnings.append(Warned(f"{place}: {text}" if place else text, hint))
+
+
+def _differs(read: Callable[[Path], Found], folder: Path, found: Found) -> bool:
+    try:
+        return read(folder) != found
+    except TaskImageError:
+        return True
+
+
+def _from_origin(spec: ImageSpec) -> LoadedSpec:
+    return LoadedSpec(spec=spec, path=Path(spec.origin.path) if spec.origin else None)
+
+
+def _folders(loaded: LoadedSpec) -> tuple[Path, ...]:
+    """Where relative paths are looked for, in order."""
+    if loaded.root is not None:
+        return (loaded.root.absolute(),)
+    here = Path.cwd()
+    if loaded.path is None or _same(loaded.path.parent, here):
+        return (here,)
+    return (loaded.path.parent.absolute(), here)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _md5() -> Hasher:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _sha1(data: bytes) -> str:
+    return hashlib.sha1(data.strip(), usedforsecurity=False).hexdigest()

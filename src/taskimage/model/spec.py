@@ -1,0 +1,140 @@
+"""`ImageSpec`: what is wanted of an image, with flytekit's fields, names, order and defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from taskimage.model.builderoptions import BuilderOptions
+from taskimage.model.errors import InvalidSpec, Problem
+from taskimage.model.frozen import freeze
+from taskimage.model.oci import Platform
+from taskimage.model.specfields import field_problems
+from taskimage.model.specproblem import Key
+
+__all__ = ["FIELDS", "ImageSpec", "Origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a spec was read: its file, the line and column of each key, and values as YAML reads them.
+
+    ``read`` has, for each field whose meaning is not what YAML read (``python_version: 3.10`` is the
+    number 3.1 there), the meaning and the value as read. flytekit's tag is computed from the latter.
+    """
+
+    path: str
+    places: Mapping[Key, tuple[int, int]]
+    read: Mapping[str, tuple[Any, Any]]
+
+    def place(self, key: Key) -> str:
+        """``file:line:column`` of ``key``, or of the nearest key above it."""
+        while key and key not in self.places:
+            key = key[:-1]
+        line, column = self.places.get(key, (1, 1))
+        return f"{self.path}:{line}:{column}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """What is wanted of an image: flytekit's ImageSpec of 1.15.4 to 1.16, as a value.
+
+    Lists and mappings are kept as tuples and frozen mappings; name and registry are in lower case. Raises
+    InvalidSpec, with every problem, for values that make no sense.
+
+    >>> ImageSpec(name="Demo", packages=["numpy"]).packages
+    ('numpy',)
+    """
+
+    name: str = "flytekit"
+    python_version: str | None = None
+    builder: str | None = None
+    source_root: str | None = None
+    env: Mapping[str, str] | None = None
+    registry: str | None = None
+    packages: Sequence[str] | None = None
+    conda_packages: Sequence[str] | None = None
+    conda_channels: Sequence[str] | None = None
+    requirements: str | None = None
+    apt_packages: Sequence[str] | None = None
+    cuda: str | None = None
+    cudnn: str | None = None
+    base_image: str | Mapping[str, Any] | ImageSpec | None = None
+    platform: str | None = None
+    pip_index: str | None = field(default=None, repr=False)  # a URL may hold a password
+    pip_extra_index_url: Sequence[str] | None = field(default=None, repr=False)
+    pip_secret_mounts: Sequence[tuple[str, str]] | None = None
+    pip_extra_args: str | None = None
+    registry_config: str | None = None
+    entrypoint: Sequence[str] | None = None
+    commands: Sequence[str] | None = None
+    tag_format: str | None = None
+    source_copy_mode: str | None = None
+    copy: Sequence[str] | None = None
+    python_exec: str | None = None
+    runtime_packages: Sequence[str] | None = None
+    builder_options: Mapping[str, Any] | None = None
+    builder_config: Mapping[str, Any] | None = None
+    origin: Origin | None = field(default=None, compare=False, repr=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        values = {name: getattr(self, name) for name in FIELDS}
+        if problems := tuple(field_problems(values)):
+            raise InvalidSpec(
+                "ImageSpec", tuple(Problem(0, 0, problem.message, problem.hint) for problem in problems)
+            )
+        values["name"] = self.name.lower()
+        values["registry"] = self.registry.lower() if self.registry is not None else None
+        for name, value in values.items():
+            object.__setattr__(self, name, freeze(value))
+
+    @classmethod
+    def from_yaml(cls, path: str | os.PathLike[str]) -> ImageSpec:
+        """The spec in the YAML file ``path``. Raises NotFound, NotAllowed, and InvalidSpec with every problem."""
+        from taskimage.adapters.specfiles import load
+
+        return load(path).spec
+
+    @property
+    def options(self) -> BuilderOptions:
+        """This builder's own switches."""
+        return BuilderOptions.of(self.builder_options)
+
+    def platform_text(self, *, machine: str) -> str:
+        """``platform``, or what flytekit 1.16 takes for it on a host whose kernel calls itself ``machine``."""
+        if self.platform is not None:
+            return self.platform
+        on_this_host = self.registry is not None and self.registry.startswith("localhost:")
+        return "linux/arm64" if on_this_host and machine.lower() in ("arm64", "aarch64") else "linux/amd64"
+
+    def platforms(self, *, machine: str) -> tuple[Platform, ...]:
+        """The platforms that are wanted, in order."""
+        return tuple(Platform.parse(part) for part in self.platform_text(machine=machine).split(","))
+
+    @property
+    def id(self) -> str:
+        """The id that flytekit gives this spec, from paths as they are written: the value of ``_F_IMG_ID``."""
+        from taskimage.adapters.specfiles import host_machine
+        from taskimage.model.tag import spec_id
+
+        return spec_id(self, machine=host_machine())
+
+    @property
+    def tag(self) -> str:
+        """The tag that flytekit gives this spec and the files that it names now. Reads those files."""
+        from taskimage.adapters.specfiles import collect, host_machine
+        from taskimage.model.tag import spec_tag
+
+        return spec_tag(self, collect(self).digests, machine=host_machine())
+
+    def image_name(self) -> str:
+        """``[registry/]name:tag``. Reads the files that the spec names."""
+        from taskimage.model.tag import image_name
+
+        return image_name(self, self.tag)
+
+
+# flytekit's names, in the order in which its id hashes them.
+FIELDS = tuple(part.name for part in fields(ImageSpec) if part.name != "origin")

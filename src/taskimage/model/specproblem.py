@@ -1,0 +1,58 @@
+"""One thing that is wrong with a spec, by the key it is about; a reader of text adds line and column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+__all__ = ["Key", "SpecProblem", "dotted", "shown", "suggestion"]
+
+Key: TypeAlias = "tuple[str | int, ...]"
+
+
+def dotted(key: Key) -> str:
+    """``key`` for people.
+
+    >>> dotted(("env", "HOME")), dotted(("packages", 2))
+    ('env.HOME', 'packages[2]')
+    """
+    first, *others = key
+    return str(first) + "".join(
+        f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r:.80}]" for part in others
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SpecProblem:
+    """What is wrong with the value at ``key``, and what to do about it."""
+
+    key: Key
+    message: str
+    hint: str | None = None
+
+    @classmethod
+    def wrong(cls, key: Key, value: Any, wanted: str, hint: str | None = None) -> SpecProblem:
+        """A value that is not what its key wants."""
+        return cls(key, f"{dotted(key)} is {shown(value)}; wanted {wanted}", hint)
+
+
+# The part of a URL before its host (RFC 3986, 3.2.1), which may hold a password.
+_USERINFO = re.compile(r"//[^/@\s]*@")
+
+
+def shown(value: object) -> str:
+    """``value`` for a message: short, and without what may be a password in a URL."""
+    return _USERINFO.sub("//…@", repr(value))[:80]
+
+
+def suggestion(name: object, known: Iterable[str]) -> str | None:
+    """A hint with the nearest of the ``known`` names; None when none is near."""
+    import difflib
+
+    text = str(name)[:80].lower().replace("-", "_")
+    names = tuple(known)
+    started = [candidate for candidate in names if len(text) > 2 and candidate.startswith(text)]
+    near = started or difflib.get_close_matches(text, names, n=1)
+    return f"did you mean {near[0]}?" if near else None

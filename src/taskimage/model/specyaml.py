@@ -1,0 +1,160 @@
+"""YAML text -> `ImageSpec`, with every problem at its line and column.
+
+The values are those of PyYAML's SafeLoader (YAML 1.1), because flytekit's tag is computed from them; what
+they mean may differ: ``python_version: 3.10`` is read as the number 3.1 and means "3.10".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from taskimage.model.errors import InvalidSpec, Problem
+from taskimage.model.events import Warned
+from taskimage.model.frozen import freeze
+from taskimage.model.spec import FIELDS, ImageSpec, Origin
+from taskimage.model.specfields import VERSIONS, field_problems
+from taskimage.model.specproblem import Key, SpecProblem, dotted, suggestion
+from taskimage.model.yamltext import Loader, compose, parts, place
+
+__all__ = ["read_spec"]
+
+_MAX_PROBLEMS = 50
+_TEXT = "tag:yaml.org,2002:str"
+# What PyYAML's constructors raise for a value that is not what its tag says.
+_READ_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError)
+
+Place = tuple[int, int]
+
+
+def read_spec(data: bytes, *, path: str) -> tuple[ImageSpec, tuple[Warned, ...]]:
+    """The spec that the YAML text ``data`` holds, and what a person should know about how it was read.
+
+    Args:
+        data: The whole file, in UTF-8.
+        path: What messages call the file.
+
+    Raises:
+        InvalidSpec: With every problem that ``data`` has.
+    """
+    loader, root = compose(data, path=path)
+    document = _Document(loader)
+    document.read(root)
+    values = document.meanings()
+    problems = [*document.problems, *(document.located(problem) for problem in field_problems(values))]
+    if problems:
+        raise InvalidSpec(path, _first(problems))
+    read = {
+        name: (freeze(values[name]), freeze(document.values[name]))
+        for name in values
+        if repr(values[name]) != repr(document.values[name])
+    }
+    origin = Origin(path, document.places, read)
+    return ImageSpec(**values, origin=origin), tuple(document.warnings(path))
+
+
+def _first(problems: list[Problem]) -> tuple[Problem, ...]:
+    """The problems in the order of the file, as many as a person reads."""
+    shown = sorted(problems)[:_MAX_PROBLEMS]
+    if (more := len(problems) - len(shown)) > 0:
+        shown.append(Problem(shown[-1].line + 1, 1, f"and {more} more problems from here on"))
+    return tuple(shown)
+
+
+class _Document:
+    """What the top mapping of a file holds: values as read, their texts and places, and what is wrong."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+        self.values: dict[str, Any] = {}
+        self.places: dict[Key, Place] = {}
+        self.problems: list[Problem] = []
+        self._texts: dict[Key, str] = {}
+
+    def read(self, root: yaml.MappingNode) -> None:
+        self._check_duplicates(root)
+        try:
+            self._loader.flatten_mapping(root)
+        except yaml.MarkedYAMLError as error:
+            self._problem(root, f"cannot be merged: {error.problem}")
+            return
+        for key, node in root.value:
+            name = key.value if key.tag == _TEXT else None
+            if name not in FIELDS:
+                hint = suggestion(key.value, FIELDS) or "known are the fields of flytekit 1.16's ImageSpec"
+                self._problem(key, f"unknown key {str(key.value)!r:.80}", hint)
+                continue
+            try:
+                self.values[name] = self._loader.construct_object(node, deep=True)
+            except _READ_ERRORS as error:
+                reason = getattr(error, "problem", None) or error
+                self._problem(node, f"{name} cannot be read: {reason}")
+            else:
+                self._note((name,), node)
+
+    def _check_duplicates(self, root: yaml.Node) -> None:
+        seen: set[int] = set()
+        waiting = [root]
+        while waiting:
+            node = waiting.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            waiting.extend(parts(node))
+            if isinstance(node, yaml.MappingNode):
+                first: dict[tuple[str, str], yaml.Node] = {}
+                for key, _ in node.value:
+                    before = first.setdefault((key.tag, str(key.value)), key)
+                    if before is not key:
+                        line, _ = place(before)
+                        self._problem(key, f"key {key.value!r:.80} comes twice; it is first in line {line}")
+
+    def _note(self, key: Key, node: yaml.Node) -> None:
+        self.places[key] = place(node)
+        if isinstance(node, yaml.ScalarNode):
+            self._texts[key] = node.value
+        elif isinstance(node, yaml.MappingNode):
+            for name, value in node.value:
+                self._note((*key, str(self._loader.construct_object(name))), value)
+        else:
+            for index, value in enumerate(node.value):
+                self._note((*key, index), value)
+
+    def _problem(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
+        self.problems.append(Problem(*place(node), message, hint))
+
+    def located(self, problem: SpecProblem) -> Problem:
+        key = problem.key
+        while key and key not in self.places:
+            key = key[:-1]
+        return Problem(*self.places.get(key, (1, 1)), problem.message, problem.hint)
+
+    def meanings(self) -> dict[str, Any]:
+        """The values, with a version's text for its number and text for every value of ``env``."""
+        values = dict(self.values)
+        for name in VERSIONS & values.keys():
+            if _is_number(values[name]):
+                values[name] = self._texts[name,]
+        if isinstance(values.get("env"), dict):
+            values["env"] = {
+                name: str(value) if _is_number(value) or isinstance(value, bool) else value
+                for name, value in values["env"].items()
+            }
+        return values
+
+    def warnings(self, path: str) -> Iterator[Warned]:
+        for name, value in (self.values.get("env") or {}).items():
+            key: Key = ("env", name)
+            text = self._texts[key]
+            if not isinstance(value, str) and str(value) != text:
+                line, column = self.places[key]
+                yield Warned(
+                    f"{path}:{line}:{column}: {dotted(key)} is {str(value)!r} in the image: so YAML reads {text}",
+                    hint="put it in quotes to keep it as it is written",
+                )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

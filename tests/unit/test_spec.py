@@ -1,0 +1,261 @@
+"""`ImageSpec`: fields, defaults, what it accepts, and how it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+
+from taskimage.model.builderoptions import BuilderOptions
+from taskimage.model.errors import CannotBuild, InvalidSpec
+from taskimage.model.frozen import FrozenMap, freeze, thaw
+from taskimage.model.oci import Platform
+from taskimage.model.served import check_served, unserved
+from taskimage.model.spec import FIELDS, ImageSpec
+from taskimage.model.specproblem import dotted
+
+
+def test_fields_are_flytekits_in_its_order() -> None:
+    expected = (
+        "name python_version builder source_root env registry packages conda_packages conda_channels requirements "
+        "apt_packages cuda cudnn base_image platform pip_index pip_extra_index_url pip_secret_mounts "
+        "pip_extra_args registry_config entrypoint commands tag_format source_copy_mode copy python_exec "
+        "runtime_packages builder_options builder_config"
+    )
+    assert " ".join(FIELDS) == expected
+
+
+def test_only_the_name_has_a_default() -> None:
+    spec = ImageSpec()
+    assert {name: getattr(spec, name) for name in FIELDS if getattr(spec, name) is not None} == {
+        "name": "flytekit"
+    }
+
+
+def test_lists_tuples_and_dicts_are_kept_as_values() -> None:
+    spec = ImageSpec(
+        packages=["b", "a"], env={"A": "1"}, builder_options={"taskimage": {"waive_scripts": ["x"]}}
+    )
+    same = ImageSpec(
+        packages=("b", "a"), env={"A": "1"}, builder_options={"taskimage": {"waive_scripts": ("x",)}}
+    )
+    assert spec == same
+    assert hash(spec) == hash(same)
+    assert spec.packages == ("b", "a")
+    assert pickle.loads(pickle.dumps(spec)) == spec  # noqa: S301 - our own bytes
+
+
+def test_a_mapping_given_cannot_change_the_spec_later() -> None:
+    env = {"A": "1"}
+    spec = ImageSpec(env=env)
+    env["A"] = "2"
+    assert spec.env == {"A": "1"}
+
+
+def test_a_field_cannot_be_set() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ImageSpec().name = "other"  # type: ignore[misc]
+
+
+def test_name_and_registry_are_in_lower_case() -> None:
+    spec = ImageSpec(name="Team/Demo", registry="GHCR.io/Me")
+    assert (spec.name, spec.registry) == ("team/demo", "ghcr.io/me")
+
+
+def test_credentials_are_neither_in_the_repr_nor_in_messages() -> None:
+    secret = "https://me:hunter2@example.org/simple"
+    assert "hunter2" not in repr(ImageSpec(pip_index=secret, pip_extra_index_url=[secret]))
+    with pytest.raises(InvalidSpec) as caught:
+        ImageSpec(pip_index=f"{secret}\n")
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in str(unserved(ImageSpec(packages=[f"-i {secret}"])))
+
+
+GOOD: list[dict[str, Any]] = [
+    {"name": "a"},
+    {"name": "a/b.c_d__e-f--g"},
+    {"python_version": "3.10"},
+    {"python_version": "3.12.4"},
+    {"registry": ""},
+    {"registry": "localhost:30000"},
+    {"registry": "ghcr.io/a/b"},
+    {"packages": []},
+    {"entrypoint": []},
+    {"entrypoint": ["sh", "-c", "a\nb"]},
+    {"env": {"A": "", "B": "a\nb", "C.D-E": "x"}},
+    {"platform": "linux/amd64"},
+    {"platform": "linux/amd64,linux/aarch64"},
+    {"tag_format": "latest"},
+    {"tag_format": "{spec_hash}"},
+    {"tag_format": "v1-{spec_hash:.8}.x"},
+    {"tag_format": ""},
+    {"copy": ["a", "./b/", "."]},
+    {"pip_secret_mounts": [("a", "b")]},
+    {"pip_secret_mounts": [["a", "b"]]},
+    {"source_root": "src", "source_copy_mode": "all"},
+    {"builder_options": {"taskimage": None}},
+    {"builder_options": {"taskimage": {"runtime": "none", "suite": "trixie", "bytecode": None}}},
+]
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"name": None}, "name is None; wanted text"),
+    ({"name": ""}, "name is ''"),
+    ({"name": "a b"}, "name is 'a b'"),
+    ({"name": "-a"}, "name is '-a'"),
+    ({"python_version": 3.1}, "python_version is 3.1; wanted text"),
+    ({"python_version": "2.7"}, "a version of Python 3"),
+    ({"python_version": "3"}, "a version of Python 3"),
+    ({"python_version": "3.11\n"}, "a version of Python 3"),
+    ({"registry": "ghcr.io/"}, "registry is 'ghcr.io/'"),
+    ({"registry": "https://ghcr.io"}, "registry is"),
+    ({"packages": "numpy"}, "packages is 'numpy'; wanted a list of text"),
+    ({"packages": [1.5]}, "packages[0] is 1.5; wanted text"),
+    ({"packages": ["a\n-r b"]}, "packages[0] is"),
+    ({"packages": [" "]}, "packages[0] is"),
+    ({"env": ["A=b"]}, "env is ['A=b']; wanted a mapping"),
+    ({"env": {"A=B": "c"}}, "'A=B' is not a name"),
+    ({"env": {True: "c"}}, "True is not a name"),
+    ({"env": {"A": None}}, "env.A is None"),
+    ({"env": {"A": "\0"}}, "without NUL"),
+    ({"env": {"A": "\ud800"}}, "surrogate"),
+    ({"platform": "windows/amd64"}, "not a platform"),
+    ({"tag_format": "{spec_hash.__class__}"}, "tag_format is"),
+    ({"tag_format": "{0}"}, "tag_format is"),
+    ({"tag_format": "{spec_hash!r}"}, "tag_format is"),
+    ({"tag_format": "{spec_hash:>9999999}"}, "tag_format is"),
+    ({"tag_format": "{spec_hash"}, "tag_format is"),
+    ({"tag_format": "a b"}, "tag_format is"),
+    ({"tag_format": "-{spec_hash}"}, "tag_format is"),
+    ({"copy": ["/etc"]}, "copy[0] is '/etc'"),
+    ({"copy": ["a/../b"]}, "copy[0] is"),
+    ({"copy": [""]}, "copy[0] is ''"),
+    ({"requirements": ""}, "requirements is ''"),
+    ({"source_root": ""}, "source_root is ''"),
+    ({"source_copy_mode": "all"}, "source_root is not"),
+    ({"pip_secret_mounts": ["a"]}, "pip_secret_mounts[0] is 'a'"),
+    ({"builder_options": []}, "builder_options is []; wanted a mapping"),
+    ({"builder_options": {"taskimage": 1}}, "builder_options.taskimage is 1"),
+    ({"builder_options": {"taskimage": {"bytecode": 1}}}, "bytecode is 1; wanted true or false"),
+    ({"builder_options": {"taskimage": {"suite": "../x"}}}, "suite is '../x'"),
+    ({"builder_options": {"taskimage": {"runtime": "flyte"}}}, "flytekit or none"),
+    ({"builder_options": {"taskimage": {"waive_scripts": "x"}}}, "waive_scripts is 'x'"),
+    ({"builder_options": {"taskimage": {"byte_code": True}}}, "unknown switch 'byte_code'"),
+    ({"builder_options": {"task_image": {}}}, "unknown builder 'task_image'"),
+    ({"builder_options": {"x": object()}}, "wanted text, a number"),
+]
+
+
+@pytest.mark.parametrize("values", GOOD, ids=str)
+def test_sound_values_are_accepted(values: dict[str, Any]) -> None:
+    ImageSpec(**values)
+
+
+@pytest.mark.parametrize(("values", "message"), BAD, ids=[repr(values) for values, _ in BAD])
+def test_values_that_make_no_sense_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        ImageSpec(**values)
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_all_problems_are_listed() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        ImageSpec(name="a b", packages="numpy", env={"A": 1})  # type: ignore[dict-item]
+    assert len(caught.value.problems) == 3
+
+
+def test_an_unknown_switch_has_a_suggestion() -> None:
+    with pytest.raises(InvalidSpec, match=r"did you mean bytecode\?"):
+        ImageSpec(builder_options={"taskimage": {"byte_code": True}})
+
+
+def test_options_have_defaults_and_take_what_is_set() -> None:
+    assert ImageSpec().options == BuilderOptions()
+    spec = ImageSpec(
+        builder_options={"taskimage": {"suite": "trixie", "waive_scripts": ["a"], "bytecode": None}}
+    )
+    assert spec.options == BuilderOptions(suite="trixie", waive_scripts=("a",))
+
+
+@pytest.mark.parametrize(
+    ("spec", "machine", "expected"),
+    [
+        (ImageSpec(), "aarch64", "linux/amd64"),
+        (ImageSpec(registry="localhost:5000"), "x86_64", "linux/amd64"),
+        (ImageSpec(registry="localhost:5000"), "arm64", "linux/arm64"),
+        (ImageSpec(registry="localhost.org"), "arm64", "linux/amd64"),
+        (ImageSpec(platform="linux/aarch64"), "x86_64", "linux/arm64"),
+    ],
+)
+def test_the_platform_is_flytekits(spec: ImageSpec, machine: str, expected: str) -> None:
+    assert spec.platforms(machine=machine) == (Platform.parse(expected),)
+
+
+class TestServed:
+    """What this version does not build is named, all of it, and nothing else."""
+
+    def test_everything_that_is_served_passes(self) -> None:
+        check_served(
+            ImageSpec(
+                name="a", python_version="3.11", packages=["numpy"], requirements="r.txt", apt_packages=["git"],
+                env={"A": "b"}, copy=["src"], source_root="src", source_copy_mode="all", entrypoint=[],
+                platform="linux/arm64", tag_format="{spec_hash}", registry="localhost:5000",
+                pip_index="https://example.org", pip_extra_index_url=["https://example.org"], builder="default",
+                builder_options={"taskimage": {"suite": "trixie"}},
+            )
+        )  # fmt: skip
+
+    def test_what_is_empty_asks_for_nothing(self) -> None:
+        check_served(ImageSpec(conda_packages=[], commands=[], cuda="", base_image="", builder_config={}))
+
+    def test_every_other_field_is_named_at_once(self) -> None:
+        spec = ImageSpec(
+            conda_packages=["a"], conda_channels=["a"], cuda="12", cudnn="8", base_image=ImageSpec(),
+            pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", registry_config="r", commands=["ls"],
+            python_exec="p", runtime_packages=["a"], builder_config={"a": 1}, builder="envd",
+            platform="linux/amd64,linux/arm64", requirements="uv.lock", packages=["-r x"],
+            builder_options={"other": {}}, source_root=".", source_copy_mode="auto",
+        )  # fmt: skip
+        with pytest.raises(CannotBuild) as caught:
+            check_served(spec)
+        assert caught.value.exit_code == 7
+        named = {line.split()[0].partition("[")[0] for line in unserved(spec)}
+        assert named == {
+            "conda_packages",
+            "conda_channels",
+            "cuda",
+            "cudnn",
+            "base_image",
+            "pip_secret_mounts",
+            "pip_extra_args",
+            "registry_config",
+            "commands",
+            "python_exec",
+            "runtime_packages",
+            "builder_config",
+            "builder",
+            "platform",
+            "requirements",
+            "packages",
+            "builder_options",
+            "source_copy_mode",
+        }
+
+    @pytest.mark.parametrize(
+        "name", ["uv.lock", "a/poetry.lock", "pyproject.toml", "pylock.toml", "pylock.x.toml"]
+    )
+    def test_only_text_requirements_are_served(self, name: str) -> None:
+        assert len(unserved(ImageSpec(requirements=name))) == 1
+
+
+def test_thaw_is_the_opposite_of_freeze() -> None:
+    value = {"a": [1, {"b": [None, True]}], "c": {}}
+    assert thaw(freeze(value)) == value
+    assert repr(thaw(freeze(value))) == repr(value)
+    assert isinstance(freeze(value), FrozenMap)
+
+
+def test_a_key_is_printed_so_that_it_cannot_drive_a_terminal() -> None:
+    assert dotted(("env", "\x1b[2J")) == "env['\\x1b[2J']"
