@@ -1,0 +1,63 @@
+"""Platforms: an operating system and a processor architecture (image-spec, image-index.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskimage.model.errors import BadInput
+from taskimage.model.oci.document import Fields
+
+__all__ = ["Platform"]
+
+# The architectures that Debian, PyPI and OCI all know, by OCI's name (Go's GOARCH).
+_DEBIAN = {
+    "amd64": "amd64", "arm64": "arm64", "arm": "armhf", "386": "i386", "ppc64le": "ppc64el",
+    "s390x": "s390x", "riscv64": "riscv64",
+}  # fmt: skip
+_MACHINE = {
+    "amd64": "x86_64", "arm64": "aarch64", "arm": "armv7l", "386": "i686", "ppc64le": "ppc64le",
+    "s390x": "s390x", "riscv64": "riscv64",
+}  # fmt: skip
+_ALIASES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Platform:
+    """An operating system and a processor architecture, with OCI's names.
+
+    >>> str(Platform.parse("linux/aarch64"))
+    'linux/arm64'
+    """
+
+    os: str
+    architecture: str
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """The platform that ``text`` writes as ``os/architecture``. Raises BadInput."""
+        os, _, architecture = text.strip().lower().partition("/")
+        architecture = _ALIASES.get(architecture, architecture)
+        if os != "linux" or architecture not in _DEBIAN:
+            raise BadInput(
+                f"not a platform that images are built for: {text!r}; wanted one of "
+                + ", ".join(f"linux/{name}" for name in _DEBIAN)
+            )
+        return cls(os, architecture)
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Platform:
+        """The platform that a document names, whether images are built for it or not. Raises BadInput."""
+        return cls(fields.text("os"), fields.text("architecture"))
+
+    @property
+    def debian(self) -> str:
+        """Debian's name of the architecture."""
+        return _DEBIAN[self.architecture]
+
+    @property
+    def machine(self) -> str:
+        """The kernel's name of the architecture (``uname -m``), which wheel tags use."""
+        return _MACHINE[self.architecture]
+
+    def __str__(self) -> str:
+        return f"{self.os}/{self.architecture}"

@@ -1,0 +1,64 @@
+"""What a container of a task image starts with: environment, user, working directory, command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from taskimage.model.oci import ExecutionConfig
+
+__all__ = ["HOME", "PREFIX", "USER", "WORKDIR", "runtime_config"]
+
+PREFIX = "/opt/venv"
+HOME = "/home/flytekit"
+WORKDIR = "/root"
+# In numbers, so that Kubernetes can tell for `runAsNonRoot` that this is not root; group 0, so that what the
+# image lets its user write, a container that runs as any other uid of group 0 may write as well.
+USER = "1000:0"
+
+_SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+# Where the NVIDIA device plug-in of a cluster mounts the driver's programs and libraries.
+_NVIDIA = ("/usr/local/nvidia/bin", "/usr/local/cuda/bin")
+_NVIDIA_LIBRARIES = "/usr/local/nvidia/lib64"
+
+
+def runtime_config(
+    *,
+    image_id: str,
+    env: Mapping[str, str] | None = None,
+    entrypoint: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    prefix: str = PREFIX,
+    user: str = USER,
+    workdir: str = WORKDIR,
+) -> ExecutionConfig:
+    """How a container of a task image starts; flytekit's default image starts the same way.
+
+    Args:
+        image_id: The id of the spec, by which a running task knows its image.
+        env: The spec's own variables; they win over all others.
+        entrypoint: The spec's own; without one the image starts Python when it is given no command.
+        labels: Facts for people and programs that look at the image.
+        prefix: The virtual environment.
+        user: ``uid:gid``.
+        workdir: Where the code of tasks is unpacked, too.
+    """
+    variables = {
+        "PATH": ":".join((f"{prefix}/bin", *_SYSTEM, *_NVIDIA)),
+        "LD_LIBRARY_PATH": _NVIDIA_LIBRARIES,
+        "PYTHONPATH": workdir,
+        # A uid without a passwd entry would get "/" for its home, and could not write there.
+        "HOME": HOME,
+        "UV_PYTHON": f"{prefix}/bin/python",
+        "SSL_CERT_DIR": "/etc/ssl/certs",
+        "FLYTE_SDK_RICH_TRACEBACKS": "0",
+        "_F_IMG_ID": image_id,
+        **(env or {}),
+    }
+    return ExecutionConfig(
+        env=tuple(f"{name}={value}" for name, value in variables.items()),
+        entrypoint=tuple(entrypoint),
+        cmd=() if entrypoint else ("python",),
+        user=user,
+        working_dir=workdir,
+        labels=dict(labels or {}),
+    )
