@@ -2,6 +2,7 @@
 
     home/
       oci/               an OCI image layout: layers, configs, manifests, index.json
+      indexes/debian/    signed indexes of suites, and their packages as SQLite files
       inputs/sha256/     what was fetched: wheels, .debs, interpreters
       records/KIND/      small JSON records, by key: layers, resolutions, facts
       roots/             unpacked images, for running
@@ -66,11 +67,11 @@ class Pending:
 
 
 class Store:
-    """The store at ``home``, made when it is first written to."""
+    """The store at ``home``, made when it is first written to. ``layout``: an image layout elsewhere, to read."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, layout: Path | None = None) -> None:
         self.home = home
-        self.layout = home / "oci"
+        self.layout = layout or home / "oci"
 
     # -- content ---------------------------------------------------------------------------------------
 
@@ -165,13 +166,9 @@ class Store:
         self._make(tmp)
         path: Path | None = None
         try:
-            with tempfile.NamedTemporaryFile(dir=tmp, delete=False) as file:
+            with self.explained(), tempfile.NamedTemporaryFile(dir=tmp, delete=False) as file:
                 path = Path(file.name)
                 yield Pending(cast("BinaryIO", file), path)
-        except OSError as error:
-            if explained := self._explained(error):
-                raise explained from error
-            raise
         finally:
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -183,8 +180,14 @@ class Store:
         pending.path.rename(target)
 
     def _make(self, folder: Path) -> None:
-        try:
+        with self.explained():
             folder.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """In the block, an OSError that comes of the store's disk or its permissions says what to do."""
+        try:
+            yield
         except OSError as error:
             if explained := self._explained(error):
                 raise explained from error

@@ -1,0 +1,131 @@
+"""The door to Debian's archives: names to pinned packages, and pinned packages to files in the store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import quote
+
+from taskimage.adapters.debian.mirrors import Mirrors
+from taskimage.adapters.debian.pockets import Pockets
+from taskimage.adapters.debian.request import Request
+from taskimage.adapters.debian.solve import solve
+from taskimage.adapters.debian.universe import Universe
+from taskimage.adapters.http import Fetch, Http
+from taskimage.adapters.store import Store
+from taskimage.model.errors import BadInput
+from taskimage.model.events import Listener, ignore
+from taskimage.model.lock import DebPin
+
+__all__ = ["Debian", "Resolution"]
+
+_SUITE = re.compile(r"[a-z][a-z0-9.-]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The packages of an image: ``apt`` has only what ``base`` lacks. Each is sorted by name."""
+
+    base: tuple[DebPin, ...]
+    apt: tuple[DebPin, ...]
+
+
+class Debian:
+    """Debian's archives, read from their mirrors and kept in the store.
+
+    Args:
+        store: Where indexes and packages are kept.
+        http: The client that fetches them.
+        mirrors: URLs of mirrors, each tried for every suite; empty means those of the host's apt sources.
+        keyring: The OpenPGP certificates that may sign an index, in place of those that are shipped.
+        allow_expired: Whether an index past its Valid-Until will do.
+        offline: Whether only what the store has may be used.
+        apt_root: The folder of the host's apt sources.
+        now: The time that Valid-Until and the keys are held against; the present when it is None.
+        listener: Hears which suites are read, and of mirrors that gave a bad answer; from several threads.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        http: Http,
+        *,
+        mirrors: tuple[str, ...] = (),
+        keyring: Path | None = None,
+        allow_expired: bool = False,
+        offline: bool = False,
+        apt_root: Path = Path("/etc/apt"),
+        now: datetime | None = None,
+        listener: Listener = ignore,
+    ) -> None:
+        self._store = store
+        self._http = http
+        self._settings = mirrors
+        self._apt_root = apt_root
+        self._pockets = Pockets(
+            store=store,
+            http=http,
+            mirrors=lambda: self._mirrors,
+            keyring=keyring,
+            now=now or datetime.now(timezone.utc),
+            allow_expired=allow_expired,
+            offline=offline,
+            listener=listener,
+        )
+
+    @cached_property
+    def _mirrors(self) -> Mirrors:
+        return Mirrors.find(self._settings, self._apt_root)
+
+    def resolve(
+        self, suite: str, architecture: str, *, base: Sequence[str], apt: Sequence[str] = ()
+    ) -> Resolution:
+        """The packages that ``base`` needs by itself, and those that ``apt`` needs on top of it.
+
+        Names are written as for apt-get: ``name``, ``name=version``, ``name/suite``; a version that ``apt``
+        asks for holds for the base as well. Recommends are left out, and Essential packages too unless
+        something depends on them. Raises NotFound for unknown names, CannotBuild for what excludes each
+        other or cannot be met, IntegrityError for an archive that is not Debian's own.
+        """
+        base_requests = [Request.parse(text, architecture) for text in base]
+        apt_requests = [Request.parse(text, architecture) for text in apt]
+        with self._universe(suite, architecture) as universe:
+            universe.pin([*base_requests, *apt_requests])
+            below = solve(universe, universe.wanted(base_requests))
+            above = solve(universe, universe.wanted(apt_requests), installed=below)
+        return Resolution(tuple(item.pin for item in below), tuple(item.pin for item in above))
+
+    def candidate(self, suite: str, architecture: str, package: str) -> str | None:
+        """The version of ``package`` that would be taken; None when the suite has none."""
+        with self._universe(suite, architecture) as universe:
+            found = universe.candidate(package)
+            return found.version if found else None
+
+    def fetch(self, pins: Sequence[DebPin], *, moved: Callable[[int], None]) -> None:
+        """Put every package of ``pins`` into the store's inputs; ``moved`` hears the bytes as they come.
+
+        Each is asked of the mirrors of its archive in turn, and believed by its digest.
+        """
+        missing = [pin for pin in pins if not self._store.input_path(pin.digest).exists()]
+        if missing:
+            self._http.fetch(self._store, [self._wanted(pin) for pin in missing], moved=moved)
+
+    def _wanted(self, pin: DebPin) -> Fetch:
+        urls = tuple(f"{root}/{quote(pin.path)}" for root in self._mirrors.of(pin.archive))
+        return Fetch(urls, pin.digest, pin.size, f"{pin.package} {pin.version}")
+
+    @contextmanager
+    def _universe(self, suite: str, architecture: str) -> Iterator[Universe]:
+        if not _SUITE.match(suite):
+            raise BadInput(f"not a suite: {suite!r}; wanted a name such as 'bookworm'")
+        pockets = self._pockets.of(suite, architecture)
+        with ExitStack() as stack:
+            indexes = [pocket.open() for pocket in pockets]
+            for index in indexes:
+                stack.callback(index.close)
+            yield Universe(indexes, suite=suite, architecture=architecture)

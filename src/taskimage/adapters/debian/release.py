@@ -1,0 +1,111 @@
+"""What the signed InRelease of a suite says: which suite, how long it holds, and the digests of its indexes.
+
+The format is that of https://wiki.debian.org/DebianRepository/Format, "Release" files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from taskimage.adapters.debian.deb822 import paragraph
+from taskimage.model.digest import Digest
+from taskimage.model.errors import BadInput, IntegrityError, NotFound
+
+__all__ = ["Listed", "Release"]
+
+_FIELDS = frozenset(("suite", "codename", "date", "valid-until", "acquire-by-hash", "sha256"))
+
+# Suites that are published with updates and security fixes, by the archive's own name for their state.
+_SERVED = ("stable", "oldstable", "oldoldstable")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One file of a suite: ``path`` below the suite's folder, size in bytes, digest."""
+
+    path: str
+    size: int
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The fields of an InRelease that are used; ``suite`` is the state (``oldstable``), ``codename`` the name."""
+
+    suite: str
+    codename: str
+    date: datetime
+    valid_until: datetime | None
+    by_hash: bool
+    files: Mapping[str, Listed]
+    where: str
+
+    @classmethod
+    def parse(cls, text: str, *, where: str) -> Release:
+        """The release that the signed ``text`` describes. Raises IntegrityError, naming ``where``."""
+        fields = paragraph(text, _FIELDS)
+        try:
+            listed = [_listed(line) for line in fields["sha256"].split("\n") if line]
+            return cls(
+                suite=fields.get("suite", ""),
+                codename=fields["codename"],
+                date=_date(fields["date"]),
+                valid_until=_date(fields["valid-until"]) if "valid-until" in fields else None,
+                by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
+                files={item.path: item for item in listed},
+                where=where,
+            )
+        except (KeyError, ValueError, BadInput) as error:
+            raise IntegrityError(f"cannot be read as a Debian release file: {error}", where=where) from error
+
+    @property
+    def is_served(self) -> bool:
+        """Whether updates and security fixes are published for it, so that their absence is an error."""
+        return self.suite in _SERVED
+
+    def check(self, suite: str, *, now: datetime, allow_expired: bool) -> None:
+        """Refuse another suite in the place of ``suite``, and one that is past its time."""
+        if suite not in (self.codename, self.suite):
+            raise IntegrityError(
+                f"it is signed for {self.codename!r} ({self.suite}), wanted {suite!r}", where=self.where
+            )
+        if self.valid_until is not None and self.valid_until < now and not allow_expired:
+            raise IntegrityError(
+                f"the index of {suite!r} was valid until {self.valid_until:%Y-%m-%d %H:%M} UTC, which is past",
+                where=self.where,
+                hint="the mirror may be out of date: use another one, or allow expired indexes in the spec",
+            )
+
+    def packages(self, architecture: str) -> Listed:
+        """The compressed list of packages for ``architecture``. Raises NotFound."""
+        path = f"main/binary-{architecture}/Packages"
+        if path not in self.files or f"{path}.xz" not in self.files:
+            known = sorted(
+                name.split("/")[1].removeprefix("binary-")
+                for name in self.files
+                if name.startswith("main/binary-") and name.endswith("/Packages.xz")
+            )
+            raise NotFound(
+                f"suite {self.codename!r} has no packages for architecture {architecture!r}; "
+                f"it has {', '.join(known) or 'none at all'}",
+                where=self.where,
+            )
+        return self.files[f"{path}.xz"]
+
+    def unpacked_size(self, listed: Listed) -> int:
+        """How many bytes ``listed`` has when it is decompressed."""
+        return self.files[listed.path.removesuffix(".xz")].size
+
+
+def _listed(line: str) -> Listed:
+    hexadecimal, size, path = line.split()
+    return Listed(path, int(size), Digest.parse(f"sha256:{hexadecimal}"))
+
+
+def _date(text: str) -> datetime:
+    from email.utils import parsedate_to_datetime
+
+    moment = parsedate_to_datetime(text)
+    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment
