@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from taskimage.model.errors import BadInput, IntegrityError
 
-__all__ = ["Digest", "verify"]
+__all__ = ["LENGTHS", "Digest", "verify"]
 
-# The registered algorithms; the length is in hexadecimal digits.
-_LENGTHS = {"sha256": 64, "sha512": 128}
+# OCI's registered algorithms, and the third that every client reads; the length is in hexadecimal digits.
+LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+\Z")
 
 
@@ -30,9 +30,9 @@ class Digest:
     def parse(cls, text: str) -> Digest:
         """The digest that ``text`` writes as ``algorithm:hex``, in lower case. Raises BadInput."""
         algorithm, _, value = text.partition(":")
-        if len(value) != _LENGTHS.get(algorithm) or not _HEX.match(value):
+        if len(value) != LENGTHS.get(algorithm) or not _HEX.match(value):
             raise BadInput(
-                f"not a digest: {text[:200]!r}; wanted sha256: and 64 hexadecimal digits (or sha512: and 128)"
+                f"not a digest: {text[:200]!r}; wanted sha256: and 64 hexadecimal digits (sha384: and 96, sha512: and 128)"
             )
         return cls(algorithm, value)
 

@@ -1,0 +1,134 @@
+"""`ImageConfig`: the named images that tasks are registered with, as flytekit configures them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from taskimage.model.codec import JsonValue
+from taskimage.model.errors import InvalidValue, WrongType
+from taskimage.model.image import Image
+
+TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["ImageConfig"]
+
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class ImageConfig(JsonValue):
+    """The image that tasks get when they name none, and those that they can name.
+
+    Attributes:
+        default_image: The image of tasks that name none.
+        images: All images that have a name, the default one among them.
+    """
+
+    default_image: Image | None = None
+    images: list[Image] | None = None
+
+    def find_image(self, name: str) -> Image | None:
+        """The image called ``name``, the default one first; None when there is none."""
+        return next((image for image in self._all() if image.name == name), None)
+
+    def names(self) -> tuple[str, ...]:
+        """What the images are called, each once."""
+        return tuple(dict.fromkeys(image.name for image in self._all()))
+
+    def _all(self) -> tuple[Image, ...]:
+        default = (self.default_image,) if self.default_image else ()
+        return (*default, *(self.images or ()))
+
+    @staticmethod
+    def validate_image(_: Any, param: Any, values: Iterable[str]) -> ImageConfig:
+        """The images that a command line names, as a click callback for ``--image``.
+
+        Args:
+            _: click's context, not used.
+            param: click's parameter, named in errors.
+            values: Each ``name=identifier``, or ``identifier`` for the default image; files as `look_up_image_info` has it.
+
+        Raises:
+            InvalidValue: (a ValueError) for two default images.
+            TaskImageError: As `Image.look_up_image_info` does.
+        """
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise WrongType(f"cannot read {values!r:.200} for {param}; wanted a list of images")
+        default: Image | None = None
+        others = []
+        for value in values:
+            image = _named(value)
+            if image.name != _DEFAULT:
+                others.append(image)
+            elif default is None:
+                default = image
+            else:
+                raise InvalidValue(
+                    f"two default images for {param}: {default.full!r} and {image.full!r}; wanted one",
+                    hint="give the others a name: NAME=IDENTIFIER",
+                )
+        if default is None:
+            from taskimage.verbs.flyteconfig import default_image
+
+            default = _default(default_image())
+        return ImageConfig.create_from(default_image=default, other_images=others)
+
+    @classmethod
+    def create_from(cls, default_image: Image | None, other_images: list[Image] | None = None) -> ImageConfig:
+        """The default image and the others together. Raises InvalidValue (a ValueError) when it is no Image."""
+        if default_image and not isinstance(default_image, Image):
+            raise InvalidValue(f"the default image is a {type(default_image)}; wanted an Image or None")
+        default = [default_image] if default_image else []
+        return cls(default_image=default_image, images=[*default, *(other_images or ())])
+
+    @classmethod
+    def auto(cls, config_file: Any = None, img_name: str | None = None) -> ImageConfig:
+        """The images of flytekit's configuration, and ``img_name`` as the default one.
+
+        Args:
+            config_file: The path of a YAML or ini file of flytekit's, or its ConfigFile; when it is None, the file
+                is looked for where flytekit looks.
+            img_name: Identifier or YAML file of the default image; there is none when it is None.
+
+        Raises:
+            NotFound: When a YAML ``config_file`` is not there.
+            TaskImageError: As `Image.look_up_image_info` does.
+        """
+        from taskimage.verbs.flyteconfig import configured_images
+
+        default = _default(img_name)
+        return cls.create_from(default, _others(configured_images(config_file)))
+
+    @classmethod
+    def from_images(cls, default_image: str | None, m: Mapping[str, str] | None = None) -> ImageConfig:
+        """The images that identifiers name: the default one, and others by their names, which may have no version."""
+        return cls.create_from(_default(default_image), _others(m or {}))
+
+    @classmethod
+    def auto_default_image(cls) -> ImageConfig:
+        """As `auto`, with flytekit's own image as the default one."""
+        from taskimage.verbs.flyteconfig import default_image
+
+        return cls.auto(img_name=default_image())
+
+
+def _default(identifier: str | None) -> Image | None:
+    return Image.look_up_image_info(_DEFAULT, identifier) if identifier else None
+
+
+def _others(identifiers: Mapping[str, str]) -> list[Image]:
+    return [
+        Image.look_up_image_info(name, identifier, allow_no_tag_or_digest=True)
+        for name, identifier in identifiers.items()
+    ]
+
+
+def _named(value: Any) -> Image:
+    """The image of one ``--image``."""
+    if isinstance(value, str) and "=" in value:
+        name, _, identifier = value.partition("=")
+        return Image.look_up_image_info(name, identifier)
+    return Image.look_up_image_info(_DEFAULT, value)
