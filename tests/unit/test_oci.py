@@ -14,7 +14,6 @@ from taskimage.model.oci import (
     CONFIG,
     LAYER_GZIP,
     MANIFEST,
-    REF_NAME,
     Config,
     Descriptor,
     ExecutionConfig,
@@ -192,7 +191,7 @@ def test_a_platform_that_images_are_not_built_for_is_refused(text: str) -> None:
 def test_a_name_in_an_index_means_one_manifest() -> None:
     one, two = (Descriptor.from_dict(descriptor(size=size)) for size in (1, 2))
     index = Index().with_named("b", one).with_named("a", one).with_named("b", two)
-    assert [(item.annotations[REF_NAME], item.size) for item in index.manifests] == [("a", 1), ("b", 2)]
+    assert [(item.name, item.size) for item in index.manifests] == [("a", 1), ("b", 2)]
 
 
 def test_the_order_of_naming_leaves_no_trace() -> None:
@@ -200,3 +199,10 @@ def test_the_order_of_naming_leaves_no_trace() -> None:
     assert Index().with_named("a", one).with_named("b", one) == Index().with_named("b", one).with_named(
         "a", one
     )
+
+
+@pytest.mark.parametrize("tag", ["_x", "x_", "a__b", "-"])
+def test_a_name_that_the_specification_has_no_form_for_is_kept_as_containerd_does(tag: str) -> None:
+    index = Index().with_named(f"app:{tag}", Descriptor(media_type=MANIFEST, digest=FOO, size=3))
+    assert [item.name for item in index.manifests] == [f"app:{tag}"]
+    assert "org.opencontainers.image.ref.name" not in index.manifests[0].annotations

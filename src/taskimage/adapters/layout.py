@@ -8,7 +8,7 @@ from typing import Final
 
 from taskimage.adapters.store import Store
 from taskimage.model.errors import IntegrityError, NotFound, TaskImageError
-from taskimage.model.oci import REF_NAME, Descriptor, Index, Manifest, canonical_json, parse_json
+from taskimage.model.oci import Descriptor, Index, Manifest, canonical_json, parse_json
 from taskimage.transform.assemble import BuiltImage
 
 __all__ = ["INDEX_FILE", "MARKER", "MARKER_FILE", "find", "images", "load", "put", "read_index", "tag"]
@@ -44,7 +44,7 @@ def tag(store: Store, name: str, descriptor: Descriptor) -> None:
 def find(store: Store, name_or_digest: str) -> Descriptor | None:
     """The manifest that the store has under a name, or a digest; None when it has none."""
     for descriptor in read_index(store.layout).manifests:
-        if name_or_digest in (descriptor.annotations.get(REF_NAME), str(descriptor.digest)):
+        if name_or_digest in (descriptor.name, str(descriptor.digest)):
             return descriptor
     return None
 
@@ -52,7 +52,7 @@ def find(store: Store, name_or_digest: str) -> Descriptor | None:
 def images(store: Store) -> Mapping[str, Descriptor]:
     """Every named manifest of the store, in the order of names."""
     manifests = read_index(store.layout).manifests
-    return {one.annotations[REF_NAME]: one for one in manifests if REF_NAME in one.annotations}
+    return {one.name: one for one in manifests if one.name}
 
 
 def put(store: Store, image: BuiltImage, *, names: Iterable[str] = ()) -> None:

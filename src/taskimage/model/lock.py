@@ -59,6 +59,12 @@ class PythonPin:
         """The feature version, such as ``3.11``."""
         return ".".join(self.version.split(".")[:2])
 
+    @property
+    def executable(self) -> str:
+        """Where the interpreter is in the image."""
+        folder = "/usr/bin" if self.source == "suite" else "/opt/python/bin"
+        return f"{folder}/python{self.minor}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformLock:

@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from taskimage.model.errors import IntegrityError
 
-__all__ = ["Body", "BytesBody", "Deflated", "Entry", "Kind", "StreamBody", "safe_path"]
+__all__ = ["Body", "BytesBody", "Deflated", "Entry", "Kind", "StreamBody", "safe_path", "same_content"]
 
 Kind = Literal["dir", "file", "symlink", "hardlink"]
 
@@ -73,7 +73,10 @@ class Deflated:
 
         with self.opener() as stream:
             inflater = zlib.decompressobj(-15)
-            data = inflater.decompress(stream.read(), self.size + 1)
+            try:
+                data = inflater.decompress(stream.read(), self.size + 1)
+            except zlib.error as error:
+                raise IntegrityError(f"a compressed member is damaged: {error}") from error
         if len(data) != self.size or zlib.crc32(data) != self.crc32:
             raise IntegrityError("a compressed member does not have the size and CRC that its archive states")
         return io.BytesIO(data)
@@ -115,6 +118,16 @@ class Entry:
     def size(self) -> int:
         """The bytes of a file, 0 for all else."""
         return self.body.size if self.body is not None else 0
+
+
+def same_content(one: Entry, other: Entry) -> bool:
+    """Whether two entries are the same file or link, whatever their modes and owners."""
+    if (one.kind, one.target, one.size) != (other.kind, other.target, other.size):
+        return False
+    if one.body is None or other.body is None:
+        return True
+    with one.body.open() as ours, other.body.open() as theirs:
+        return ours.read() == theirs.read()
 
 
 def safe_path(name: str, *, where: str) -> str:

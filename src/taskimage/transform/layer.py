@@ -23,7 +23,7 @@ from typing import Final
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.transform.directories import MODES
-from taskimage.transform.entry import Body, Deflated, Entry
+from taskimage.transform.entry import Body, Deflated, Entry, same_content
 from taskimage.transform.tarheader import BLOCK, tar_header
 
 __all__ = ["FORMAT", "write_layer"]
@@ -79,18 +79,12 @@ def _arranged(fragments: Iterable[Sequence[Entry]]) -> tuple[list[Entry], list[E
 
 
 def _new(entry: Entry, known: Entry | None) -> bool:
-    if known is None:
-        return True
-    same = (known.kind, known.target, known.size) == (entry.kind, entry.target, entry.size)
-    if same and known.body is not None and entry.body is not None:
-        with known.body.open() as ours, entry.body.open() as theirs:
-            same = ours.read() == theirs.read()
-    if not same:
+    if known is not None and not same_content(entry, known):
         raise CannotBuild(
             f"two inputs have different files at {entry.path!r}",
             hint="leave one of them out, or ask for versions that do not overlap",
         )
-    return False
+    return known is None
 
 
 def _missing_parents(paths: Iterable[str], known: AbstractSet[str]) -> set[str]:

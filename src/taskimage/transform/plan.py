@@ -41,6 +41,11 @@ class LayerPlan:
     parameters: tuple[str, ...] = ()
 
     @property
+    def size(self) -> int:
+        """How many bytes its inputs have, as far as they are fetched."""
+        return sum(pin.size for pin in self.debs) + sum(pin.size for pin in self.wheels)
+
+    @property
     def key(self) -> Digest:
         """The key of the layer's inputs: equal keys mean equal layers, on any machine."""
         return Digest.of(
@@ -73,6 +78,10 @@ def plan(
         LayerPlan(kind="debs", origin=_origin("base", group), debs=group)
         for group in grouped(lock.base, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_BASE_GROUPS)
     ]
+    if lock.python.source == "standalone":
+        parameters = (str(lock.python.digest), *bytecode)
+        origin = f"python: CPython {lock.python.version}"
+        plans.append(LayerPlan(kind="interpreter", origin=origin, parameters=parameters))
     plans += _compiled(lock.base, bytecode)
     plans += [
         LayerPlan(kind="debs", origin=_origin("apt", group), debs=group)

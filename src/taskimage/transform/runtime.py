@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from taskimage.model.oci import ExecutionConfig
@@ -18,6 +19,7 @@ USER = "1000:0"
 _SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where the NVIDIA device plug-in of a cluster mounts the driver's programs and libraries.
 _NVIDIA = ("/usr/local/nvidia/bin", "/usr/local/cuda/bin")
+_REFERENCE = re.compile(r"\\(?P<escaped>\$)|\$(?:(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
 _NVIDIA_LIBRARIES = "/usr/local/nvidia/lib64"
 
 
@@ -35,7 +37,8 @@ def runtime_config(
 
     Args:
         image_id: The id of the spec, by which a running task knows its image.
-        env: The spec's own variables; they win over all others.
+        env: The spec's own variables; they win over all others, and ``$NAME`` or ``${NAME}`` in them stands for
+            the value that the image would otherwise have, as in the Dockerfile that flytekit writes them to.
         entrypoint: The spec's own; without one the image starts Python when it is given no command.
         labels: Facts for people and programs that look at the image.
         prefix: The virtual environment.
@@ -52,8 +55,8 @@ def runtime_config(
         "SSL_CERT_DIR": "/etc/ssl/certs",
         "FLYTE_SDK_RICH_TRACEBACKS": "0",
         "_F_IMG_ID": image_id,
-        **(env or {}),
     }
+    variables |= {name: _expanded(value, variables) for name, value in (env or {}).items()}
     return ExecutionConfig(
         env=tuple(f"{name}={value}" for name, value in variables.items()),
         entrypoint=tuple(entrypoint),
@@ -62,3 +65,12 @@ def runtime_config(
         working_dir=workdir,
         labels=dict(labels or {}),
     )
+
+
+def _expanded(value: str, variables: Mapping[str, str]) -> str:
+    def value_of(match: re.Match[str]) -> str:
+        if match["escaped"]:
+            return match["escaped"]
+        return variables.get(match["name"] or match["braced"], "")
+
+    return _REFERENCE.sub(value_of, value)

@@ -1,7 +1,7 @@
 """The documents of an image, and their canonical bytes (OCI image-spec v1.1)."""
 
 from taskimage.model.oci.config import Config, ExecutionConfig, History
-from taskimage.model.oci.descriptor import CONFIG, INDEX, LAYER_GZIP, MANIFEST, REF_NAME, Descriptor
+from taskimage.model.oci.descriptor import CONFIG, INDEX, LAYER_GZIP, MANIFEST, Descriptor
 from taskimage.model.oci.document import canonical_json, parse_json
 from taskimage.model.oci.manifest import Index, Manifest
 from taskimage.model.oci.platform import Platform
@@ -11,7 +11,6 @@ __all__ = [
     "INDEX",
     "LAYER_GZIP",
     "MANIFEST",
-    "REF_NAME",
     "Config",
     "Descriptor",
     "ExecutionConfig",

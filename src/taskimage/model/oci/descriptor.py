@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from taskimage.model.digest import Digest
 from taskimage.model.oci.document import Fields
 from taskimage.model.oci.platform import Platform
 
-__all__ = ["CONFIG", "INDEX", "LAYER_GZIP", "MANIFEST", "REF_NAME", "Descriptor"]
+__all__ = ["CONFIG", "INDEX", "LAYER_GZIP", "MANIFEST", "Descriptor"]
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 
-# The annotation that names what an image layout holds (annotations.md); it means something in index.json only.
+# Two annotations name what an image layout holds, in its index.json only. The specification's own
+# (annotations.md) has a grammar that excludes some tags (one that ends in "_", say), and programs that hold an
+# index to it open nothing of a layout where one name breaks it; containerd's takes every name.
 REF_NAME = "org.opencontainers.image.ref.name"
+IMAGE_NAME = "io.containerd.image.name"
+_REF_NAME = re.compile(
+    r"[A-Za-z0-9]+(([-._:@+]|--)[A-Za-z0-9]+)*(/[A-Za-z0-9]+(([-._:@+]|--)[A-Za-z0-9]+)*)*"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +37,19 @@ class Descriptor:
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+
+    @property
+    def name(self) -> str | None:
+        """What an image layout calls it."""
+        return self.annotations.get(IMAGE_NAME) or self.annotations.get(REF_NAME)
+
+    def named(self, name: str) -> Descriptor:
+        """The same, called ``name``."""
+        others = {key: value for key, value in self.annotations.items() if key not in (IMAGE_NAME, REF_NAME)}
+        names = {IMAGE_NAME: name}
+        if _REF_NAME.fullmatch(name):
+            names[REF_NAME] = name
+        return replace(self, annotations={**others, **names})
 
     def to_dict(self) -> dict[str, Any]:
         """The descriptor as JSON has it, empty parts left out."""

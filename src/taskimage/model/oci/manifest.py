@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from taskimage.model.oci.descriptor import INDEX, MANIFEST, REF_NAME, Descriptor
+from taskimage.model.oci.descriptor import INDEX, MANIFEST, Descriptor
 from taskimage.model.oci.document import Fields, canonical_json
 
 __all__ = ["Index", "Manifest"]
@@ -58,9 +58,8 @@ class Index:
 
     def with_named(self, name: str, descriptor: Descriptor) -> Index:
         """This index with ``name`` meaning ``descriptor`` and nothing else, in the order of names."""
-        named = replace(descriptor, annotations={**descriptor.annotations, REF_NAME: name})
-        others = [one for one in self.manifests if one.annotations.get(REF_NAME) != name]
-        ordered = sorted([*others, named], key=lambda one: (one.annotations.get(REF_NAME, ""), one.digest))
+        others = [one for one in self.manifests if one.name != name]
+        ordered = sorted([*others, descriptor.named(name)], key=lambda one: (one.name or "", one.digest))
         return replace(self, manifests=tuple(ordered))
 
     def to_dict(self) -> dict[str, Any]:

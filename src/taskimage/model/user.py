@@ -1,0 +1,44 @@
+"""The user that a command runs as in an image (OCI image-spec, config.md, ``User``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from taskimage.model.errors import BadInput
+
+__all__ = ["User"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user and a group in numbers, and a home folder."""
+
+    uid: int
+    gid: int
+    home: str
+
+    @classmethod
+    def find(cls, text: str, *, passwd: str, group: str) -> User:
+        """The user that ``text`` (``user``, ``uid``, ``user:group``, ``uid:gid``; "" is root) means.
+
+        ``passwd`` and ``group`` are the texts of the image's files (passwd(5), group(5)). Raises BadInput for
+        a name that they do not have.
+        """
+        name, _, group_name = text.partition(":")
+        lines = [line.split(":") for line in passwd.splitlines()]
+        entry = next((line for line in lines if len(line) >= 6 and (name or "0") in (line[0], line[2])), None)
+        if entry is None and name and not name.isdecimal():
+            raise BadInput(f"user {name!r:.100} of the image is not in its /etc/passwd")
+        uid = int(entry[2]) if entry else int(name or 0)
+        gid = _gid(group_name, group) if group_name else int(entry[3]) if entry else 0
+        return cls(uid, gid, entry[5] if entry and entry[5] else "/")
+
+
+def _gid(name: str, group: str) -> int:
+    if name.isdecimal():
+        return int(name)
+    for line in group.splitlines():
+        parts = line.split(":")
+        if len(parts) >= 3 and parts[0] == name:
+            return int(parts[2])
+    raise BadInput(f"group {name!r:.100} of the image is not in its /etc/group")
