@@ -1,1 +1,93 @@
-"""Floor 4, the command: text to values, one library call, values to text."""
+"""The command: text -> values -> one library call -> text. One file for each command; this one only wires."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, Protocol, cast
+
+from taskimage.cli.errors import exit_code_of, fail
+from taskimage.cli.parser import Parser, did_you_mean
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+COMMANDS: Final = {
+    "build": "build the image of a YAML file",
+    "lock": "pin everything that a YAML file needs",
+    "run": "run a command inside an image",
+    "parse": "read an image identifier strictly",
+}
+"""Each command, a module of this package by its name, in the order of the help."""
+
+_HELP: Final = """\
+usage: taskimage COMMAND [OPTION…] ARGUMENT…
+
+Pinned Python images for tasks and workflows, built from a small YAML file, without Docker.
+
+commands:
+{commands}
+
+options:
+  -h, --help     show this text, or with a command that command's
+  -V, --version  show the version
+
+examples:
+  taskimage build image.yaml
+  taskimage run image.yaml -- python -c 'import pandas; print(pandas.__version__)'
+  taskimage lock image.yaml --upgrade
+
+Exit codes: 0 done, 1 differs, 2 bad input, 3 not found, 4 not allowed, 5 unreachable (worth a retry),
+6 integrity, 7 cannot be built, 70 a bug, 130 interrupted. `run` gives the command's own.
+"""
+
+
+class Command(Protocol):
+    """What the module of a command has."""
+
+    def parser(self) -> Parser:
+        """The command's arguments and help."""
+
+    def execute(self, words: Sequence[str]) -> int:
+        """Do what ``words``, the arguments, ask for; the exit code."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what ``argv`` (by default this process's) asks for, and give the exit code. Never raises."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. What is left in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except BaseException as error:  # noqa: BLE001 -- the last place where anything can be said
+        fail(error)
+        return exit_code_of(error)
+    return code
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    first = words[0] if words else ""
+    if first in COMMANDS:
+        # By name, so that one command does not pay for what another one imports.
+        command = cast("Command", importlib.import_module(f"taskimage.cli.{first}"))
+        return command.execute(words[1:])
+    commands = "\n".join(f"  {name:<8} {summary}" for name, summary in COMMANDS.items())
+    if first in ("-h", "--help", "help"):
+        print(_HELP.format(commands=commands), end="")
+        return 0
+    if first in ("-V", "--version"):
+        from taskimage import __version__
+
+        print(f"taskimage {__version__}")
+        return 0
+    if not words:
+        print(_HELP.format(commands=commands), end="", file=sys.stderr)
+        return 2
+    kind = "option" if first.startswith("-") else "command"
+    raise did_you_mean(kind, first, (*COMMANDS, "--help", "--version"), hint="see: taskimage --help")

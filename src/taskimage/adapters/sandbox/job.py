@@ -1,0 +1,133 @@
+"""What a sandbox is asked to do, what it answers, and how its process is watched."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from taskimage.adapters.sandbox.mounts import Bind, Overlay, Volume
+
+__all__ = ["Ended", "Job", "Sandbox", "places", "watch"]
+
+_PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A command and the world that it sees.
+
+    ``root`` is an unpacked image, which never changes. ``writable`` names its folders that may be written to
+    (relative, ``""`` for all of it); what is written lands below ``scratch``, an empty folder of the caller's.
+    ``env`` is the whole environment. Without ``network`` there is a loopback device and nothing else.
+    """
+
+    root: Path
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    scratch: Path
+    workdir: str = "/"
+    uid: int = 1000
+    gid: int = 0
+    writable: Sequence[str] = ()
+    volumes: Sequence[Volume] = field(default=())
+    network: bool = True
+
+    @property
+    def upper(self) -> Path:
+        """What was changed in the root, as overlayfs keeps it, after a job with ``writable=("",)``."""
+        return self.scratch / "0" / "upper"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended: the command's exit code (128 + n for signal n).
+
+    With a ``reason`` the command never started, and the code is docker's: 125 the sandbox failed,
+    126 the command cannot be executed, 127 it is not there.
+    """
+
+    code: int
+    reason: str = ""
+
+    @classmethod
+    def not_started(cls, command: str, errno_: int) -> Ended:
+        """The end of a command that the kernel refused with ``errno_``."""
+        import errno
+        import os
+
+        missing = errno_ in (errno.ENOENT, errno.ENOTDIR)
+        return cls(127 if missing else 126, f"cannot start {command!r} in the image: {os.strerror(errno_)}")
+
+
+class Sandbox(Protocol):
+    """One way to run a job."""
+
+    name: ClassVar[str]
+    warning: ClassVar[str]  # what a person should know before it is used; often nothing
+
+    @property
+    def overlays(self) -> bool:
+        """Whether a whole root is made writable without copying it, where kernel and file system allow it."""
+
+    def problem(self) -> str | None:
+        """Why it does not work on this host; None when it does."""
+
+    def run(self, job: Job) -> Ended:
+        """Run ``job`` to its end; standard streams and terminal are the caller's."""
+
+
+def places(job: Job, *, overlay: bool) -> tuple[Bind | Overlay, ...]:
+    """What to mount so that the writable folders of ``job`` can be written to and the image stays as it is.
+
+    A folder is small as a rule, and is copied. All of the root is overlaid where that is possible.
+    """
+    return tuple(
+        _place(job, path, job.scratch / str(number), overlay=overlay)
+        for number, path in enumerate(job.writable)
+    )
+
+
+def _place(job: Job, path: str, folder: Path, *, overlay: bool) -> Bind | Overlay:
+    source = job.root / path
+    if path == "" and overlay:
+        (folder / "upper").mkdir(parents=True)
+        (folder / "work").mkdir()
+        return Overlay(str(source), str(folder / "upper"), str(folder / "work"), "/")
+    shutil.copytree(source, folder, symlinks=True)
+    return Bind(str(folder), f"/{path}", read_only=False)
+
+
+def watch(process: subprocess.Popen[bytes], send: Callable[[int], None]) -> int:
+    """Wait for ``process`` and give its exit code; signals that this process gets go to ``send`` meanwhile.
+
+    What the terminal sends (Ctrl-C) reaches the command by itself, so it is left to the command alone.
+    """
+    with _held_signals() as held:
+        while (code := process.poll()) is None:
+            if not held:
+                code = process.wait()
+                break
+            # A timeout, since another thread may be given the SIGCHLD.
+            info = signal.sigtimedwait((*held, signal.SIGCHLD), 0.1)
+            if info is not None and info.si_signo != signal.SIGCHLD and info.si_code <= 0:
+                send(info.si_signo)
+    return 128 - code if code < 0 else code
+
+
+@contextmanager
+def _held_signals() -> Iterator[Sequence[int]]:
+    if threading.current_thread() is not threading.main_thread():
+        yield ()
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*_PASSED_ON, signal.SIGCHLD))
+    try:
+        yield _PASSED_ON
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

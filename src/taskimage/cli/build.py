@@ -1,0 +1,116 @@
+"""``taskimage build``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from taskimage.adapters.atomic import replacing
+from taskimage.adapters.settings import Settings
+from taskimage.cli.parser import Parser
+from taskimage.cli.progress import progress
+from taskimage.cli.results import each, show
+from taskimage.model.errors import BadInput
+from taskimage.model.events import Notice
+
+if TYPE_CHECKING:
+    from taskimage.verbs.export import Output
+
+__all__ = ["execute", "parser"]
+
+
+def parser() -> Parser:
+    """The arguments of ``build``."""
+    made = Parser(
+        "build",
+        "Build the image of a YAML file, from its lock where it has one, and print it as name:tag@digest. What is\n"
+        "in the store already is not made again.",
+        usage="[OPTION…] SPEC…",
+        examples=[
+            "taskimage build image.yaml",
+            "taskimage build --dry-run image.yaml",
+            "taskimage build --locked --offline image.yaml -o oci:out",
+            "taskimage build --json --image-refs refs.txt train.yaml serve.yaml",
+        ],
+    )
+    made.add_specs()
+    made.add_argument(
+        "-o",
+        "--output",
+        metavar="KIND:PATH",
+        help="write the image too: oci:DIR, or docker-archive:FILE for docker load",
+    )
+    made.add_argument("--locked", action="store_true", help="refuse to build without a fresh lock")
+    made.add_argument("--offline", action="store_true", help="fetch nothing; build from what the store has")
+    made.add_argument("--force", action="store_true", help="make everything again, whatever the store has")
+    made.add_argument("--dry-run", action="store_true", help="tell what would be fetched and made, and stop")
+    made.add_argument("--platform", metavar="OS/ARCH", help="build for this platform, such as linux/arm64")
+    made.add_argument("--registry", help="name the image below this registry")
+    made.add_argument("-t", "--tag", help="give the image this tag")
+    push = made.add_mutually_exclusive_group()
+    push.add_argument("--push", action="store_true", default=None, help="push the image to its registry")
+    push.add_argument("--no-push", dest="push", action="store_false", help="keep the image in the store")
+    made.add_argument(
+        "--image-refs", type=Path, metavar="FILE", help="write the references to this file, one a line"
+    )
+    made.add_argument("--json", action="store_true", help="print each Image as JSON")
+    made.add_quiet()
+    return made
+
+
+def execute(words: Sequence[str]) -> int:
+    """Print one line for each spec."""
+    values = parser().parse(words)
+    if values.dry_run and (values.output or values.image_refs):
+        raise BadInput("--dry-run makes nothing that --output or --image-refs could write")
+    if values.dry_run:
+        return each(values.specs, lambda spec: _preview(spec, values))
+    from taskimage.verbs.export import Output
+
+    output = Output.parse(values.output) if values.output else None
+    if output and not output.holds_many and len(values.specs) > 1:
+        raise BadInput(f"{values.output!r} holds one image, and {len(values.specs)} SPECs are given")
+    references: list[str] = []
+    code = each(values.specs, lambda spec: _build(spec, values, output, references))
+    if values.image_refs is not None:
+        with replacing(values.image_refs) as file:
+            file.write("".join(f"{reference}\n" for reference in references).encode())
+    return code
+
+
+def _build(spec: Path, values: Namespace, output: Output | None, references: list[str]) -> int:
+    from taskimage.verbs.build import build
+    from taskimage.verbs.export import export
+
+    settings = Settings.load()
+    with progress(quiet=values.quiet) as listener:
+        built = build(spec, **_asked(values), push=values.push, settings=settings, listener=listener)
+        if output is not None:
+            export(built.manifest, output, name=built.names[0], settings=settings)
+    references.append(built.reference)
+    show(built.image.to_json() if values.json else built.reference)
+    return 0
+
+
+def _preview(spec: Path, values: Namespace) -> int:
+    from taskimage.verbs.preview import preview
+
+    with progress(quiet=values.quiet) as listener:
+        found = preview(spec, **_asked(values), settings=Settings.load(), listener=listener)
+        for origin in found.layers:
+            listener(Notice(f"would make a layer: {origin}"))
+        listener(Notice(f"would fetch {found.fetches} packages, {found.bytes / 1e6:.1f} MB"))
+        listener(Notice(f"would make {len(found.layers)} layers; the store has {found.known_layers}"))
+    show(found.image.to_json() if values.json else found.image.full)
+    return 0
+
+
+def _asked(values: Namespace) -> dict[str, Any]:
+    """What building and previewing have in common, by the names of their arguments."""
+    from taskimage.model.oci import Platform
+
+    platform = Platform.parse(values.platform) if values.platform else None
+    same = {name: getattr(values, name) for name in ("root", "locked", "offline", "force", "registry", "tag")}
+    return {**same, "platform": platform}

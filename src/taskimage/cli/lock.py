@@ -1,0 +1,106 @@
+"""``taskimage lock``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskimage.adapters.settings import Settings
+from taskimage.cli.errors import say
+from taskimage.cli.parser import Parser
+from taskimage.cli.progress import progress
+from taskimage.cli.results import each, show
+from taskimage.model.errors import BadInput, NotFound
+from taskimage.model.events import Notice
+
+if TYPE_CHECKING:
+    from taskimage.model.lock import Lock
+
+__all__ = ["execute", "parser"]
+
+
+def parser() -> Parser:
+    """The arguments of ``lock``."""
+    made = Parser(
+        "lock",
+        "Pin everything that a YAML file needs, and write it to NAME.lock.toml beside NAME.yaml: the packages of\n"
+        "Python and of Debian, and the interpreter, each with size and digest. Prints the lock's path; what changed\n"
+        "is told on standard error. A lock that is fresh stays as it is.",
+        usage="[--check] [-U] [-P NAME] [--diff OLD] SPEC…",
+        examples=[
+            "taskimage lock image.yaml",
+            "taskimage lock --check image.yaml         # exit code 1 when the lock is stale",
+            "taskimage lock -P pandas -P numpy image.yaml",
+        ],
+    )
+    made.add_specs()
+    made.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 when the lock is stale"
+    )
+    made.add_argument("-U", "--upgrade", action="store_true", help="take the newest of everything")
+    made.add_argument(
+        "-P", "--upgrade-package", dest="upgrade_packages", action="append", default=[], metavar="NAME",
+        help="take the newest of this Python package (may be repeated)",
+    )  # fmt: skip
+    made.add_argument("--diff", type=Path, metavar="OLD", help="tell what changed since this lock")
+    made.add_quiet()
+    return made
+
+
+def execute(words: Sequence[str]) -> int:
+    """Print the path of each lock that is written or fresh."""
+    values = parser().parse(words)
+    if values.check and (values.upgrade or values.upgrade_packages or values.diff):
+        raise BadInput("--check changes nothing and takes neither --upgrade, --upgrade-package nor --diff")
+    if values.diff and len(values.specs) > 1:
+        raise BadInput(f"--diff compares one lock, and {len(values.specs)} SPECs are given")
+    one = _check if values.check else _lock
+    return each(values.specs, lambda spec: one(spec, values))
+
+
+def _lock(spec: Path, values: Namespace) -> int:
+    from taskimage.model.lockfile import diff
+    from taskimage.verbs.lock import lock, lock_path, read_lock, write_lock
+
+    path = lock_path(spec)
+    before = read_lock(path)
+    old = _read(values.diff) if values.diff else before
+    with progress(quiet=values.quiet) as listener:
+        made = lock(
+            spec, root=values.root, upgrade=values.upgrade, upgrade_packages=values.upgrade_packages,
+            settings=Settings.load(), listener=listener,
+        )  # fmt: skip
+        if made != before:
+            write_lock(made, path)
+        for line in diff(old, made) if old else ():
+            listener(Notice(line))
+    show(str(path))
+    return 0
+
+
+def _check(spec: Path, values: Namespace) -> int:
+    from taskimage.adapters.specfiles import load
+    from taskimage.model.lockfile import stale
+    from taskimage.verbs.lock import lock_path, read_lock, wants_of
+
+    path = lock_path(spec)
+    lock = read_lock(path)
+    wants = wants_of(load(spec, root=values.root))
+    differences = ("there is no lock",) if lock is None else stale(lock, wants)
+    for line in differences:
+        say("error", f"{path}: {line}")
+    if differences:
+        return 1
+    show(str(path))
+    return 0
+
+
+def _read(path: Path) -> Lock:
+    from taskimage.verbs.lock import read_lock
+
+    lock = read_lock(path)
+    if lock is None:
+        raise NotFound(f"there is no lock at {str(path)!r}")
+    return lock
