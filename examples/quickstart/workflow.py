@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from flytekit import task, workflow
-from src.prices import table
+from shop.prices import table
 
 
 @task

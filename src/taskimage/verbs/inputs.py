@@ -1,0 +1,146 @@
+"""The inputs of a lock, fetched when something needs them and read once."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
+
+from taskimage.model.digest import Digest
+from taskimage.model.errors import BadInput
+from taskimage.model.events import Done, Moved, Started
+from taskimage.model.lock import DebPin, PythonPin, WheelPin
+from taskimage.transform.entry import Entry
+from taskimage.verbs.tools import Tools
+
+if TYPE_CHECKING:
+    from taskimage.transform.deb import Deb
+    from taskimage.transform.wheel import Wheel
+
+__all__ = ["Indexes", "Inputs"]
+
+_T = TypeVar("_T")
+Indexes = tuple[str | None, tuple[str, ...]]
+"""A spec's ``pip_index`` and ``pip_extra_index_url``."""
+
+
+class Inputs(contextlib.ExitStack):
+    """A context manager: what is read stays readable until the block ends."""
+
+    def __init__(self, tools: Tools, *, indexes: Indexes, python: str, prefix: str) -> None:
+        super().__init__()
+        self._tools = tools
+        self._indexes = indexes
+        self._python = python
+        self._prefix = prefix
+        self._debs = _Once["Deb"]()
+        self._wheels = _Once["Wheel"]()
+        self._interpreters = _Once[tuple[Entry, ...]]()
+        self._local = threading.local()
+        self._opening = threading.Lock()
+
+    def fetch(
+        self,
+        debs: Iterable[DebPin] = (),
+        wheels: Iterable[WheelPin] = (),
+        interpreter: PythonPin | None = None,
+    ) -> None:
+        """Everything that is named is in the store."""
+        some_debs = sorted({pin for pin in debs if self._is_missing(pin)})
+        some_wheels = sorted({pin for pin in wheels if self._is_missing(pin)})
+        interpreters = [interpreter] if interpreter and self._is_missing(interpreter) else []
+        wanted: list[DebPin | WheelPin | PythonPin] = [*some_debs, *some_wheels, *interpreters]
+        if not wanted:
+            return
+        total = sum(pin.size for pin in wanted)
+        tell = self._tools.listener
+        tell(Started("fetch", f"Fetching {len(wanted)} packages", total))
+
+        def moved(amount: int) -> None:
+            tell(Moved("fetch", amount))
+
+        index, extra = self._indexes
+        jobs: list[Callable[[], object]] = []
+        if some_debs:
+            jobs.append(lambda: self._tools.debian.fetch(some_debs, moved=moved))
+        if some_wheels:
+            jobs.append(
+                lambda: self._tools.pypi.fetch(some_wheels, index=index, extra_indexes=extra, moved=moved)
+            )
+        if interpreter and interpreters:
+            jobs.append(lambda: self._tools.cpython.fetch(interpreter, moved=moved))
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            for future in [pool.submit(job) for job in jobs]:
+                future.result()
+        tell(Done("fetch", f"Fetched {len(wanted)} packages, {total / 1e6:.1f} MB"))
+
+    def _is_missing(self, pin: DebPin | WheelPin | PythonPin) -> bool:
+        return pin.digest is not None and not self._tools.store.input_path(pin.digest).exists()
+
+    def deb(self, pin: DebPin) -> Deb:
+        """The package of ``pin``, which is fetched; its bodies can be opened from any thread."""
+        return self._debs.get(pin.digest, lambda: self._read_deb(pin))
+
+    def wheel(self, pin: WheelPin) -> Wheel:
+        """The wheel of ``pin``, which is fetched, as installed."""
+        return self._wheels.get(pin.digest, lambda: self._read_wheel(pin))
+
+    def interpreter(self, pin: PythonPin) -> tuple[Entry, ...]:
+        """The files of the standalone interpreter of ``pin``, which is fetched."""
+        return self._interpreters.get(_digest(pin), lambda: self._read_interpreter(pin))
+
+    def _read_interpreter(self, pin: PythonPin) -> tuple[Entry, ...]:
+        from taskimage.transform.standalone import read_standalone
+
+        with self._tools.store.input_path(_digest(pin)).open("rb") as stream:
+            return read_standalone(stream, self._spool(), where=pin.path)
+
+    def _read_deb(self, pin: DebPin) -> Deb:
+        from taskimage.transform.deb import read_deb
+
+        with self._tools.store.input_path(pin.digest).open("rb") as stream:
+            return read_deb(stream, self._spool(), where=pin.path.rpartition("/")[2])
+
+    def _read_wheel(self, pin: WheelPin) -> Wheel:
+        from taskimage.transform.wheel import read_wheel
+
+        path = self._tools.store.input_path(pin.digest)
+        return read_wheel(
+            lambda: cast("BinaryIO", path.open("rb")),
+            prefix=self._prefix.strip("/"),
+            python=self._python,
+            where=pin.file,
+        )
+
+    def _spool(self) -> BinaryIO:
+        """A file that only this thread writes to."""
+        spool: BinaryIO | None = getattr(self._local, "spool", None)
+        if spool is None:
+            with self._opening:
+                folder = self.enter_context(self._tools.store.temporary_directory())
+                file = self.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - it is entered
+            spool = self._local.spool = cast("BinaryIO", file)
+        return spool
+
+
+def _digest(pin: PythonPin) -> Digest:
+    if pin.digest is None:
+        raise BadInput(f"the lock names the interpreter {pin.path!r} and no digest of it")
+    return pin.digest
+
+
+class _Once(Generic[_T]):
+    """Results that are computed once each, whichever thread asks first."""
+
+    def __init__(self) -> None:
+        self._results: dict[Digest, tuple[threading.Lock, list[_T]]] = {}
+
+    def get(self, key: Digest, compute: Callable[[], _T]) -> _T:
+        lock, result = self._results.setdefault(key, (threading.Lock(), []))
+        with lock:
+            if not result:
+                result.append(compute())
+        return result[0]

@@ -1,0 +1,211 @@
+"""`lock`: a spec becomes a `Lock`, with every input pinned. Nothing is built, and nothing is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from taskimage.adapters.requirementsfile import RequirementsFile
+from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles import (
+    LoadedSpec,
+    host_machine,
+    host_python,
+    load,
+    lock_path,
+    requirements_of,
+)
+from taskimage.model.digest import Digest
+from taskimage.model.errors import NotFound
+from taskimage.model.events import Done, Listener, Started, ignore
+from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants
+from taskimage.model.lockfile import dumps, loads, stale
+from taskimage.model.oci import Platform
+from taskimage.model.served import check_served
+from taskimage.verbs.tools import Tools
+
+__all__ = ["lock", "lock_path", "read_lock", "resolve", "wants_of", "write_lock"]
+
+BASE: Final = (
+    "base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "diffutils", "findutils", "grep",
+    "gzip", "hostname", "libc-bin", "libstdc++6", "mawk", "ncurses-base", "netbase", "sed", "tar", "tzdata",
+)  # fmt: skip
+"""What every image has beside its interpreter: a shell and its tools, certificates, names, time zones, and
+the C++ library, which manylinux wheels expect to find (PEP 600)."""
+
+
+def lock(
+    path: Path,
+    *,
+    root: Path | None = None,
+    upgrade: bool = False,
+    upgrade_packages: Sequence[str] = (),
+    settings: Settings | None = None,
+    listener: Listener = ignore,
+) -> Lock:
+    """The lock of the spec in the YAML file ``path``.
+
+    The lock beside the file is returned as it is while it is fresh, unless something is to be upgraded; where
+    it is stale, its versions are kept as far as the spec still allows.
+
+    Args:
+        path: The YAML file.
+        root: Where the spec's relative paths start; by default beside the file.
+        upgrade: Take the newest of everything.
+        upgrade_packages: Take the newest of these Python packages, and keep the rest.
+        settings: By default, those of this process.
+        listener: Hears of progress and warnings.
+    """
+    loaded = load(path, root=root)
+    for warning in loaded.warnings:
+        listener(warning)
+    check_served(loaded.spec)
+    old = None if upgrade else read_lock(lock_path(path))
+    wants = wants_of(loaded)
+    if old is not None and not upgrade_packages and not stale(old, wants):
+        return old
+    tools = Tools(settings or Settings.load(), listener, expired_indexes=loaded.spec.options.expired_indexes)
+    return resolve(tools, loaded, wants, keep=old, upgrade_packages=upgrade_packages)
+
+
+def read_lock(path: Path) -> Lock | None:
+    """The lock in the file ``path``; None when there is none. Raises BadInput when it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return loads(text, where=str(path))
+
+
+def write_lock(lock: Lock, path: Path) -> None:
+    """Put the text of ``lock`` at ``path``, in one step."""
+    from taskimage.adapters.atomic import replacing
+
+    with replacing(path) as file:
+        file.write(dumps(lock).encode())
+
+
+def wants_of(loaded: LoadedSpec) -> Wants:
+    """What a spec asks for, as its lock remembers it. Reads the requirements that the spec names."""
+    spec = loaded.spec
+    files = requirements_of(loaded)
+    packages = tuple(spec.packages or ())
+    runtime = spec.options.runtime
+    if runtime == "flytekit" and not _names_flytekit(packages, files):
+        packages = (*packages, "flytekit")
+    return Wants(
+        python=spec.python_version or host_python(),
+        platforms=tuple(map(str, spec.platforms(machine=host_machine()))),
+        suite=spec.options.suite,
+        runtime=runtime,
+        packages=packages,
+        requirements=tuple(f"{file.name} {Digest.of(file.data)}" for file in files),
+        apt_packages=tuple(spec.apt_packages or ()),
+        indexes=tuple(_indexes(spec.pip_index, spec.pip_extra_index_url or ())),
+    )
+
+
+def resolve(
+    tools: Tools,
+    loaded: LoadedSpec,
+    wants: Wants,
+    *,
+    keep: Lock | None = None,
+    upgrade_packages: Sequence[str] = (),
+) -> Lock:
+    """A lock for ``wants``, which ``loaded`` asks for; the versions of ``keep`` are preferred."""
+    platforms = tuple(
+        _resolve_platform(
+            tools, loaded, wants, platform=Platform.parse(text), keep=keep, upgrade_packages=upgrade_packages
+        )
+        for text in wants.platforms
+    )
+    return Lock(wants=wants, platforms=platforms)
+
+
+def _resolve_platform(
+    tools: Tools,
+    loaded: LoadedSpec,
+    wants: Wants,
+    *,
+    platform: Platform,
+    keep: Lock | None,
+    upgrade_packages: Sequence[str],
+) -> PlatformLock:
+    tell = tools.listener
+    tell(Started("resolve", f"Resolving for {platform}"))
+    python = _python(tools, wants, platform)
+    base = (*BASE, f"python{python.minor}") if python.source == "suite" else BASE
+    debian = tools.debian.resolve(wants.suite, platform.debian, base=base, apt=wants.apt_packages)
+    kept = [item for item in keep.platforms if item.platform == platform] if keep else []
+    wheels = tools.pypi.resolve(
+        python=python.version,
+        platform=platform,
+        packages=_with_host_runtime(wants),
+        requirements=requirements_of(loaded),
+        index=loaded.spec.pip_index,
+        extra_indexes=loaded.spec.pip_extra_index_url or (),
+        glibc=_glibc(debian.base),
+        keep=[pin for item in kept for pin in item.wheels],
+        upgrade_packages=upgrade_packages,
+    )
+    count = len(debian.base) + len(debian.apt) + len(wheels)
+    tell(Done("resolve", f"Resolved {count} packages for {platform}: Python {python.version}"))
+    return PlatformLock(
+        platform=platform,
+        suite=wants.suite,
+        python=python,
+        base=debian.base,
+        apt=debian.apt,
+        wheels=wheels,
+    )
+
+
+def _python(tools: Tools, wants: Wants, platform: Platform) -> PythonPin:
+    """The suite's own interpreter where it has the wanted version, else a standalone one."""
+    minor = ".".join(wants.python.split(".")[:2])
+    found = tools.debian.candidate(wants.suite, platform.debian, f"python{minor}")
+    if found is not None:
+        version = re.split(r"[-~+]", found.rpartition(":")[2])[0]
+        if wants.python in {version, minor}:
+            return PythonPin(version=version, source="suite")
+    return tools.cpython.resolve(wants.python, platform)
+
+
+def _glibc(base: Sequence[DebPin]) -> tuple[int, int]:
+    for pin in base:
+        if pin.package == "libc6":
+            major, minor = re.split(r"[.+~-]", pin.version)[:2]
+            return int(major), int(minor)
+    raise NotFound("the base has no libc6")
+
+
+def _names_flytekit(packages: Sequence[str], files: Sequence[RequirementsFile]) -> bool:
+    lines: Iterator[str] = (
+        line
+        for text in (*packages, *(f.data.decode(errors="replace") for f in files))
+        for line in text.splitlines()
+    )
+    return any(re.match(r"\s*flytekit\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)
+
+
+def _with_host_runtime(wants: Wants) -> tuple[str, ...]:
+    """``wants.packages``, with flytekit at the host's own version where the spec names none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    if wants.packages[-1:] != ("flytekit",):
+        return wants.packages
+    try:
+        return (*wants.packages[:-1], f"flytekit=={version('flytekit')}")
+    except PackageNotFoundError:
+        return wants.packages
+
+
+def _indexes(index: str | None, extra: Sequence[str]) -> Iterator[str]:
+    from taskimage.adapters.http import redacted
+
+    for url in (index, *extra):
+        if url:
+            yield redacted(url)

@@ -1,0 +1,153 @@
+"""Layers: the store's own where it has them, made from their inputs where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from taskimage.model.digest import Digest
+from taskimage.model.events import Done, Moved, Started, Warned
+from taskimage.model.lock import PlatformLock
+from taskimage.model.oci import LAYER_GZIP, Descriptor
+from taskimage.transform.assemble import LAYER_KEY, Layer
+from taskimage.transform.effects import User, effects
+from taskimage.transform.entry import Entry
+from taskimage.transform.layer import write_layer
+from taskimage.transform.plan import LayerPlan
+from taskimage.transform.runtime import PREFIX
+from taskimage.transform.venv import venv_entries
+from taskimage.verbs.compile import Bytecode
+from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.overlap import check_overlaps
+from taskimage.verbs.tools import Tools
+
+__all__ = ["known_layer", "make_layers"]
+
+
+def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
+    """The layer of ``plan``, when the store has it."""
+    record = tools.store.record("layers", plan.key)
+    if record is None:
+        return None
+    descriptor = Descriptor.from_dict(record["descriptor"])
+    if not tools.store.blob_path(descriptor.digest).exists():
+        return None
+    return Layer(descriptor=descriptor, diff_id=Digest.parse(record["diff_id"]), origin=plan.origin)
+
+
+def make_layers(
+    tools: Tools,
+    plans: Sequence[LayerPlan],
+    *,
+    lock: PlatformLock,
+    indexes: Indexes,
+    users: Sequence[User],
+    files: Sequence[Entry],
+    bytecode: bool,
+    waived: Sequence[str],
+) -> dict[LayerPlan, Layer]:
+    """A layer for each of ``plans``, all of which the store lacks; it has them afterwards."""
+    with (
+        Inputs(tools, indexes=indexes, python=lock.python.minor, prefix=PREFIX) as inputs,
+        Bytecode(tools, inputs, lock) as compiler,
+    ):
+        maker = _Maker(
+            tools=tools, lock=lock, inputs=inputs, compiler=compiler if bytecode else None,
+            users=users, files=files, waived=waived,
+        )  # fmt: skip
+        inputs.fetch(
+            (pin for plan in plans for pin in plan.debs),
+            (pin for plan in plans for pin in plan.wheels),
+            lock.python if any(plan.kind == "interpreter" for plan in plans) else None,
+        )
+        if any(plan.wheels for plan in plans):
+            check_overlaps(tools, inputs, lock.wheels)
+        tools.listener(Started("layers", f"Making {len(plans)} layers", len(plans), "layers"))
+        # The largest first, so that none is left over at the end.
+        order = sorted(plans, key=lambda plan: -plan.size)
+        with ThreadPoolExecutor(tools.workers, thread_name_prefix="layer") as pool:
+            try:
+                made = dict(zip(order, pool.map(maker.make, order), strict=True))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        size = sum(layer.descriptor.size for layer in made.values())
+        tools.listener(Done("layers", f"Made {len(plans)} layers, {size / 1e6:.1f} MB"))
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Maker:
+    """Makes one layer at a time, in any number of threads."""
+
+    tools: Tools
+    lock: PlatformLock
+    inputs: Inputs
+    compiler: Bytecode | None
+    users: Sequence[User]
+    files: Sequence[Entry]
+    waived: Sequence[str]
+
+    def make(self, plan: LayerPlan) -> Layer:
+        """The layer of ``plan``, which the store has from now on."""
+        store = self.tools.store
+        with store.pending_blob() as pending:
+            diff_id = write_layer(self._fragments(plan), pending.write)
+        descriptor = Descriptor(
+            media_type=LAYER_GZIP,
+            digest=pending.digest,
+            size=pending.size,
+            annotations={LAYER_KEY: str(plan.key)},
+        )
+        store.keep_record("layers", plan.key, {"descriptor": descriptor.to_dict(), "diff_id": str(diff_id)})
+        self.tools.listener(Moved("layers", 1))
+        return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
+
+    def _fragments(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
+        makers: dict[str, Callable[[LayerPlan], Iterable[Sequence[Entry]]]] = {
+            "debs": self._debs,
+            "interpreter": self._interpreter,
+            "bytecode": self._bytecode,
+            "effects": self._effects,
+            "environment": self._environment,
+            "wheels": self._wheels,
+            "files": lambda _: [self.files],
+        }
+        return makers[plan.kind](plan)
+
+    def _debs(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        return (self.inputs.deb(pin).entries for pin in plan.debs)
+
+    def _interpreter(self, _plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        yield self.inputs.interpreter(self.lock.python)
+        if self.compiler:
+            yield self.compiler.of_interpreter()
+
+    def _bytecode(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        if self.compiler:
+            yield self.compiler.of_debs(plan.debs)
+
+    def _environment(self, _plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        python = self.lock.python
+        yield venv_entries(PREFIX.strip("/"), python=python.executable, version=python.version)
+
+    def _wheels(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        for pin in plan.wheels:
+            yield self.inputs.wheel(pin).entries
+            if self.compiler:
+                yield self.compiler.of_wheel(pin)
+
+    def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        debs = [self.inputs.deb(pin) for pin in plan.debs]
+        found = effects(debs, platform=self.lock.platform, users=self.users)
+        for script in found.unknown:
+            if script.package not in self.waived:
+                self.tools.listener(
+                    Warned(
+                        f"{script.package}: its {script.script} is not run ({script.reason})",
+                        hint="if the image works without it, say so: builder_options: "
+                        f"{{taskimage: {{waive_scripts: [{script.package}]}}}}",
+                    )
+                )
+        yield found.entries

@@ -1,0 +1,78 @@
+"""What the use cases work with: settings, and one adapter for each outside system."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from taskimage.adapters.settings import Settings
+from taskimage.adapters.store import Store
+from taskimage.model.events import Listener, ignore
+
+if TYPE_CHECKING:
+    from taskimage.adapters.cpython import CPython
+    from taskimage.adapters.debian import Debian
+    from taskimage.adapters.http import Http
+    from taskimage.adapters.pypi import PyPI
+
+__all__ = ["Tools"]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The adapters of one run; each is made, and its module imported, when it is first asked for."""
+
+    settings: Settings
+    listener: Listener = ignore
+    offline: bool = False
+    expired_indexes: bool = False
+
+    @property
+    def workers(self) -> int:
+        """How many processors this process may use."""
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    @cached_property
+    def store(self) -> Store:
+        """Where everything is kept."""
+        return Store(self.settings.home)
+
+    @cached_property
+    def http(self) -> Http:
+        """The one pool of connections to package sources."""
+        from taskimage.adapters.http import Http
+
+        return Http(offline=self.offline)
+
+    @cached_property
+    def debian(self) -> Debian:
+        """Debian's archives, by the mirrors and keys that the settings name."""
+        from taskimage.adapters.debian import Debian
+
+        return Debian(
+            self.store,
+            self.http,
+            mirrors=self.settings.debian_mirrors,
+            keyring=self.settings.debian_keyring,
+            allow_expired=self.expired_indexes,
+            offline=self.offline,
+            listener=self.listener,
+        )
+
+    @cached_property
+    def cpython(self) -> CPython:
+        """Standalone interpreters."""
+        from taskimage.adapters.cpython import CPython
+
+        return CPython(self.store, self.http, environ=os.environ)
+
+    @cached_property
+    def pypi(self) -> PyPI:
+        """The Python package indexes."""
+        from taskimage.adapters.pypi import PyPI
+
+        return PyPI(self.store, self.http, offline=self.offline, listener=self.listener)
