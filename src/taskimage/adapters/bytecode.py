@@ -1,0 +1,244 @@
+"""Workers that compile sources with an image's own interpreter, run on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import IO, TYPE_CHECKING
+
+from taskimage.model.errors import CannotBuild
+from taskimage.model.oci import Platform
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Compiler", "runtime_command"]
+
+_HINT = "set `bytecode: false` in builder_options.taskimage of the spec to build without bytecode"
+# How many results may wait for the one that is next in order, for each worker.
+_AHEAD = 16
+_MOST_STEPS = 1000
+_PT_INTERP = 3
+
+
+class Compiler:
+    """A context manager over persistent worker processes; the processes end with the block, whatever happens.
+
+    Args:
+        command: How the interpreter is run, before its options. It gets no environment.
+        workers: How many processes.
+
+    Raises:
+        CannotBuild: On entry, when the interpreter does not start.
+    """
+
+    def __init__(self, command: Sequence[str], *, workers: int) -> None:
+        self._command = tuple(command)
+        self._count = max(1, workers)
+        self._workers: list[_Worker] = []
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self.version = ""
+        """The exact version of the interpreter, once the block is entered."""
+
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="compile")
+        try:
+            for _ in range(self._count):
+                self._workers.append(_Worker(self._command))
+            for worker in self._workers:
+                self.version = worker.greeting()
+                self._idle.put(worker)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every worker, at once."""
+        for worker in self._workers:
+            worker.kill()
+        self._pool.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.close()
+        self._workers.clear()
+
+    def compile(self, items: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
+        """The .pyc of every (path that the code states, source), in the order of ``items``.
+
+        None stands for a source that this interpreter does not accept or cannot compile reproducibly. Items
+        are taken as results are, so that few are in memory. Raises CannotBuild when a worker dies.
+        """
+        waiting: deque[tuple[str, Future[bytes | None]]] = deque()
+        for path, source in items:
+            waiting.append((path, self._pool.submit(self._one, path, source)))
+            if len(waiting) >= _AHEAD * self._count:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for path, future in waiting:
+            yield path, future.result()
+
+    def _one(self, path: str, source: bytes) -> bytes | None:
+        worker = self._idle.get()
+        try:
+            return worker.compile(path, source)
+        finally:
+            self._idle.put(worker)
+
+
+class _Worker:
+    """One process, and its end of the protocol that the worker's own text describes."""
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._command = command
+        script = Path(__file__).with_name("bytecode_worker.py").read_text(encoding="utf-8")
+        # Isolated, without site, writing no bytecode: nothing but the interpreter and its own library.
+        arguments = [*command, "-I", "-S", "-B", "-c", script]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        try:
+            self._process = subprocess.Popen(
+                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env={}
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise CannotBuild(
+                f"cannot start the image's interpreter with {command[0]!r}: {error.strerror}", hint=_HINT
+            ) from error
+
+    def greeting(self) -> str:
+        """The version of the interpreter, which it sends first."""
+        line = _pipe(self._process.stdout).readline(100).decode("ascii", "replace")
+        if not re.fullmatch(r"3\.\d+\.\d+\S*\n", line):
+            raise CannotBuild(
+                f"the image's interpreter does not run here, as {' '.join(self._command)}: {self._last_words()}",
+                hint=_HINT,
+            )
+        return line.strip()
+
+    def compile(self, path: str, source: bytes) -> bytes | None:
+        name = path.encode("utf-8", "surrogateescape")
+        try:
+            stdin = _pipe(self._process.stdin)
+            stdin.write(struct.pack(">II", len(name), len(source)) + name + source)
+            stdin.flush()
+            (length,) = struct.unpack(">i", self._read(4))
+            return None if length < 0 else self._read(length)
+        except (OSError, ValueError, EOFError) as error:
+            raise CannotBuild(
+                f"the image's interpreter died while it compiled {path!r}: {self._last_words()}", hint=_HINT
+            ) from error
+
+    def _read(self, size: int) -> bytes:
+        data = _pipe(self._process.stdout).read(size)
+        if len(data) != size:
+            raise EOFError
+        return data
+
+    def _last_words(self) -> str:
+        self._process.kill()  # when it still runs, it is talking nonsense
+        code = self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:500] if lines else f"it ended with code {code}"
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        self._process.wait()
+        for stream in (self._process.stdout, self._stderr):
+            _pipe(stream).close()
+        with contextlib.suppress(BrokenPipeError):  # what was left to flush is for nobody
+            _pipe(self._process.stdin).close()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # noqa: S101 - Popen was asked for it
+    return stream
+
+
+def runtime_command(root: Path, python: str, platform: Platform) -> list[str]:
+    """How to run ``python`` (a path in the image, such as ``/usr/bin/python3.11``) from an image unpacked at ``root``.
+
+    The image's own dynamic loader runs it, with the image's libraries; it finds its standard library from its
+    own place. No privileges are needed, and nothing of this machine is used but the kernel.
+
+    Raises CannotBuild where this machine's kernel cannot run programs of ``platform``, and where the image has
+    no such interpreter or no loader for it.
+    """
+    if sys.platform != "linux" or os.uname().machine != platform.machine:
+        raise CannotBuild(
+            f"this machine ({sys.platform} {os.uname().machine}) cannot run the interpreter of {platform}, "
+            "which compiles the image's bytecode",
+            hint=f"use an interpreter of exactly the same version, or {_HINT}",
+        )
+    program = _file(root, python)
+    loader = _file(root, _loader(program, python))
+    search = ":".join(str(folder) for folder in _library_folders(root))
+    return [str(loader), "--library-path", search, "--argv0", str(program), str(program)]
+
+
+def _library_folders(root: Path) -> Iterator[Path]:
+    for name in ("usr/lib", "lib", "usr/lib64", "lib64"):
+        folder = _inside(root, name)
+        if folder.is_dir():
+            yield from sorted(folder.glob("*-linux-gnu*"))
+            yield folder
+
+
+def _file(root: Path, path: str) -> Path:
+    if not (file := _inside(root, path)).is_file():
+        raise CannotBuild(f"the image has no {path!r}, which is needed to compile its bytecode", hint=_HINT)
+    return file
+
+
+def _inside(root: Path, path: str) -> Path:
+    """Where ``path`` of the image is here: its links are followed as inside the image, and never out of it."""
+    left, here = path.split("/")[::-1], root
+    for _ in range(_MOST_STEPS):
+        if not left:
+            return here
+        part = left.pop()
+        if part == "..":
+            here = here.parent if here != root else root
+        elif part not in ("", "."):
+            here = here / part
+        if here != root and here.is_symlink():
+            target = str(here.readlink())
+            left += target.split("/")[::-1]
+            here = root if target.startswith("/") else here.parent
+    raise CannotBuild(f"links in the image lead from {path!r} in circles", hint=_HINT)
+
+
+def _loader(program: Path, shown: str) -> str:
+    """The dynamic loader that an ELF program names (System V ABI, PT_INTERP)."""
+    with program.open("rb") as file:
+        head = file.read(64)
+        if head[:4] != b"\x7fELF" or len(head) < 64:
+            raise CannotBuild(f"{shown!r} in the image is not a program that Linux can run", hint=_HINT)
+        order, wide = ("<" if head[5] == 1 else ">"), head[4] == 2
+        start, size, count = struct.unpack_from(order + ("32xQ14xHH" if wide else "28xI10xHH"), head)
+        for index in range(count):
+            file.seek(start + index * size)
+            header = file.read(size)
+            (kind,) = struct.unpack_from(order + "I", header)
+            offset, length = struct.unpack_from(order + ("8xQ16xQ" if wide else "4xI8xI"), header)
+            if kind == _PT_INTERP:
+                file.seek(offset)
+                return file.read(min(length, 4096)).rstrip(b"\0").decode()
+    raise CannotBuild(f"{shown!r} in the image names no dynamic loader", hint=_HINT)

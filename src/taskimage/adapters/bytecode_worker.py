@@ -1,0 +1,88 @@
+"""Compiles sources sent over a pipe. Runs alone, in the image's own Python, of any version from 3.8 on.
+
+Its first words are a line with the version of this Python. Then come lengths and bytes, big-endian:
+
+    request         >II lengths, then the path that the code shall state, then the source
+    answer          >i  length, then the .pyc; -1 where there is none
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import struct
+import sys
+import types
+import warnings
+
+# PEP 552: bit 0 says "by hash", bit 1 "check the source"; an image's sources do not change.
+UNCHECKED = 0b01
+
+
+def holds_frozenset(value: object) -> bool:
+    """Whether a constant is, or contains, a frozenset; code objects are constants of their code objects."""
+    if isinstance(value, types.CodeType):
+        return any(holds_frozenset(constant) for constant in value.co_consts)
+    if isinstance(value, tuple):
+        return any(holds_frozenset(item) for item in value)
+    return isinstance(value, frozenset)
+
+
+def unshared(value: object) -> object:
+    """The same constant with frozensets that nothing else refers to."""
+    if not holds_frozenset(value):
+        return value
+    if isinstance(value, types.CodeType):
+        return value.replace(co_consts=tuple(unshared(constant) for constant in value.co_consts))
+    if isinstance(value, tuple):
+        return tuple(unshared(item) for item in value)
+    return frozenset(list(value))  # type: ignore[call-overload]  # of a frozenset alone it would be the same one
+
+
+def dumped(code: types.CodeType) -> bytes | None:
+    """The marshalled code, the same in every process, or None.
+
+    Marshal marks what is referred to more than once. The compiler shares the constants of a file, and then
+    copies a frozenset for each code object that has it when another string with the text of one of its items
+    is interned already: what was compiled or imported before shows. So frozensets are never shared here.
+
+    Before Python 3.11 their items, too, have the order of the hash seed, and more than frozensets is marked
+    by chance; version 2 of the format knows no marks.
+    """
+    if sys.version_info < (3, 11):
+        return None if holds_frozenset(code) else marshal.dumps(code, 2)
+    return marshal.dumps(unshared(code), marshal.version)
+
+
+def compiled(path: str, source: bytes) -> bytes | None:
+    """The .pyc of a source; None where it is not valid in this Python, or cannot be had reproducibly."""
+    try:
+        code = compile(source, path, "exec", dont_inherit=True, optimize=0)
+        body = dumped(code)
+    except (SyntaxError, ValueError, OverflowError, RecursionError):
+        return None
+    if body is None:
+        return None
+    flags = struct.pack("<I", UNCHECKED)
+    return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + body
+
+
+def main() -> None:
+    """Answer until the pipe is closed."""
+    warnings.simplefilter("ignore")  # a source's doubtful escapes are its author's affair
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers.write(sys.version.split()[0].encode() + b"\n")
+    answers.flush()
+    while True:
+        head = requests.read(8)
+        if len(head) < 8:
+            return
+        path_length, source_length = struct.unpack(">II", head)
+        path = requests.read(path_length).decode("utf-8", "surrogateescape")
+        pyc = compiled(path, requests.read(source_length))
+        answers.write(struct.pack(">i", -1) if pyc is None else struct.pack(">i", len(pyc)) + pyc)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

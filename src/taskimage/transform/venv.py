@@ -1,0 +1,53 @@
+"""An empty virtual environment, as ``python -m venv --without-pip`` makes one (PEP 405), without running it."""
+
+from __future__ import annotations
+
+import posixpath
+
+from taskimage.transform.entry import Entry
+
+__all__ = ["venv_entries"]
+
+_CONFIGURATION = """\
+home = {home}
+include-system-site-packages = false
+version = {version}
+executable = {python}
+command = {python} -m venv --without-pip /{prefix}
+"""
+
+_ACTIVATE = """\
+# For a POSIX shell: `. /{prefix}/bin/activate`, and `deactivate` to undo it.
+if [ -z "${{VIRTUAL_ENV:-}}" ]; then
+    _TASKIMAGE_PATH="$PATH"
+    export VIRTUAL_ENV="/{prefix}"
+    export PATH="/{prefix}/bin:$PATH"
+fi
+deactivate() {{
+    export PATH="$_TASKIMAGE_PATH"
+    unset VIRTUAL_ENV _TASKIMAGE_PATH
+    unset -f deactivate
+}}
+hash -r 2>/dev/null || true
+"""
+
+
+def venv_entries(prefix: str = "opt/venv", *, python: str, version: str) -> tuple[Entry, ...]:
+    """The files of a venv at ``prefix`` of an image, sorted by path.
+
+    ``python`` is the interpreter's absolute path in the image, and ``version`` its three numbers.
+    """
+    minor = ".".join(version.split(".")[:2])
+    values = {"home": posixpath.dirname(python), "version": version, "python": python, "prefix": prefix}
+    folders = ("", "/bin", "/include", f"/include/python{minor}", "/lib", f"/lib/python{minor}")
+    entries = [
+        *(Entry.directory(prefix + folder) for folder in folders),
+        Entry.directory(f"{prefix}/lib/python{minor}/site-packages"),
+        Entry.symlink(f"{prefix}/lib64", "lib"),
+        Entry.symlink(f"{prefix}/bin/python", python),
+        Entry.symlink(f"{prefix}/bin/python3", "python"),
+        Entry.symlink(f"{prefix}/bin/python{minor}", "python"),
+        Entry.file(f"{prefix}/bin/activate", _ACTIVATE.format_map(values).encode()),
+        Entry.file(f"{prefix}/pyvenv.cfg", _CONFIGURATION.format_map(values).encode()),
+    ]
+    return tuple(sorted(entries, key=lambda entry: entry.path))
