@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 from typing import ClassVar
 
+from taskimage.adapters.copytree import copy_tree
 from taskimage.adapters.rootfs import inside
 from taskimage.adapters.sandbox.job import Ended, Job
 from taskimage.adapters.sandbox.namespaces import launch
@@ -70,13 +71,13 @@ def _tree(source: Path, target: Path, *, whole: bool) -> None:
         writable = whole or Path(file).stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         (shutil.copy2 if writable else os.link)(file, to)
 
-    shutil.copytree(source, target, symlinks=True, copy_function=copy)
+    copy_tree(source, target, copy=copy)
 
 
 def _private(source: Path, target: Path, uid: int, gid: int) -> None:
     if target != source and uid != 0:
         shutil.rmtree(target)
-        shutil.copytree(source, target, symlinks=True)
+        copy_tree(source, target)
     for folder, folders, files in os.walk(target):
         os.chown(folder, uid, gid)
         for name in (*folders, *files):

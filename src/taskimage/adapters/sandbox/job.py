@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import threading
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from taskimage.adapters.copytree import copy_tree
 from taskimage.adapters.sandbox.mounts import Bind, Overlay, Volume
 
 __all__ = ["Ended", "Job", "Sandbox", "places", "watch"]
@@ -100,7 +100,7 @@ def _place(job: Job, path: str, folder: Path, *, overlay: bool) -> Bind | Overla
         (folder / "upper").mkdir(parents=True)
         (folder / "work").mkdir()
         return Overlay(str(source), str(folder / "upper"), str(folder / "work"), "/")
-    shutil.copytree(source, folder, symlinks=True)
+    copy_tree(source, folder)
     return Bind(str(folder), f"/{path}", read_only=False)
 
 
