@@ -1,27 +1,40 @@
-"""HTTP for package sources: pooled, bounded, patient, and believed only by digest."""
+"""HTTP for package sources: pooled, bounded, patient, and believed only by digest.
+
+A request that fails in passing (no connection, 408, 429, 5xx, a body cut short) is made again after a pause,
+or after what ``Retry-After`` asks; a file goes on where it stopped. Credentials stay with the origin they
+are for: a redirect elsewhere leaves them behind.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from taskimage.adapters.store import Store
+from taskimage.adapters import network
+from taskimage.adapters.answers import Transient, judge, retry_after, unreachable
+from taskimage.adapters.crew import Crew
+from taskimage.adapters.store import Pending, Store
 from taskimage.model.digest import Digest
-from taskimage.model.errors import IntegrityError, NotAllowed, NotFound, TaskImageError, Unreachable
+from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable
 
 if TYPE_CHECKING:
+    import ssl
+
     import urllib3
 
-__all__ = ["Fetch", "Http", "redacted"]
+__all__ = ["Answer", "Fetch", "Http", "redacted"]
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 18
-_CONNECTIONS = 8
-_PATIENCE = (0.2, 1.0, 3.0)
+_REDIRECTS = 5
+_SECRET_HEADERS = {"authorization", "cookie"}
 
 
 def redacted(url: str) -> str:
@@ -42,100 +55,231 @@ class Fetch:
     headers: Mapping[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole body, the address it came from in the end, and its media type in lower case."""
+
+    url: str
+    media_type: str
+    body: bytes
+
+
 class Http:
-    """A client over one pool of connections. ``moved`` hears how many bytes came."""
+    """A client over one pool of connections per proxy. Safe to share between threads.
 
-    @cached_property
-    def _pool(self) -> urllib3.PoolManager:
-        import urllib3
+    Args:
+        environ: Where proxies, certificate authorities and netrc are named; the process's own by default.
+        pauses: Seconds to wait before each further attempt.
+        offline: Ask nobody: every request is Unreachable.
+    """
 
-        return urllib3.PoolManager(
-            maxsize=_CONNECTIONS, timeout=urllib3.Timeout(connect=10, read=60), retries=False
-        )
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        pauses: Sequence[float] = (0.3, 1.0, 3.0),
+        offline: bool = False,
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._pauses = tuple(pauses)
+        self._offline = offline
+        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
+        self._making = threading.Lock()
+
+    # -- whole bodies ----------------------------------------------------------------------------------
 
     def get(self, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> bytes:
         """The body at ``url``, of at most ``limit`` bytes.
 
-        Raises NotFound (404, 410), NotAllowed (401, 403), Unreachable (all else, after some patience).
+        Raises NotFound (404, 410), NotAllowed (401, 403), IntegrityError (more than ``limit``),
+        Unreachable (all else, after some patience).
         """
-        parts: list[bytes] = []
-        self._patiently(url, headers, limit, parts.append, parts.clear)
-        return b"".join(parts)
+        return self.read(url, limit=limit, headers=headers).body
+
+    def read(self, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
+        """What `get` gives, with its media type and its address after redirects.
+
+        The body is decoded only where ``headers`` ask for an encoding: a ``.gz`` stays what it is.
+        """
+
+        def attempt() -> Answer:
+            body = bytearray()
+            with self._opened(url, headers) as (final, response):
+                for chunk in self._chunks(url, response, decode="Accept-Encoding" in (headers or {})):
+                    body += chunk
+                    if len(body) > limit:
+                        raise IntegrityError(
+                            f"more than the {limit} bytes that were expected", where=redacted(url)
+                        )
+                media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                return Answer(final, media_type, bytes(body))
+
+        return self._patiently(attempt)
+
+    def size(self, url: str, *, headers: Mapping[str, str] | None = None) -> int | None:
+        """The size in bytes of the file at ``url``, or None when the server does not tell."""
+
+        def attempt() -> int | None:
+            # Not HEAD: signed addresses of object stores are good for GET alone.
+            with self._opened(url, {**(headers or {}), "Range": "bytes=0-0"}) as (_, response):
+                if response.status == 206:
+                    told = response.headers.get("Content-Range", "").rpartition("/")[2]
+                else:
+                    told = response.headers.get("Content-Length", "")
+                return int(told) if told.isdecimal() else None
+
+        return self._patiently(attempt)
+
+    # -- files -----------------------------------------------------------------------------------------
 
     def fetch(self, store: Store, wanted: Iterable[Fetch], *, moved: Callable[[int], None]) -> None:
-        """Every wanted file is in the store's inputs, several at a time; what is there is left alone."""
-        missing = {item.digest: item for item in wanted if not store.input_path(item.digest).exists()}
-        ordered = sorted(missing.values(), key=lambda item: -(item.size or 0))
-        with ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="fetch") as pool:
-            futures = [pool.submit(self._fetch_one, store, item, moved) for item in ordered]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        """Every wanted file is in the store's inputs, several at a time; what is there is left alone.
 
-    def _fetch_one(self, store: Store, item: Fetch, moved: Callable[[int], None]) -> None:
+        ``moved`` hears how many bytes came, one call at a time; fewer than none when a file starts again.
+        """
+        missing = {item.digest: item for item in wanted if not store.input_path(item.digest).exists()}
+        lock = threading.Lock()
+
+        def tell(amount: int) -> None:
+            with lock:
+                moved(amount)
+
+        # The largest first, so that none is left to run alone at the end.
+        ordered = sorted(missing.values(), key=lambda item: -(item.size or 0))
+        self.each(lambda item: self._fetch(store, item, tell), ordered)
+
+    def each(self, work: Callable[[T], object], items: Iterable[T]) -> None:
+        """``work`` is done on every item, several at a time; the first failure, or Ctrl-C, ends all of it."""
+        Crew.run(work, items)
+
+    def _fetch(self, store: Store, item: Fetch, moved: Callable[[int], None]) -> None:
         failure: TaskImageError | None = None
         for url in item.urls:
             try:
                 with store.pending_input(item.digest, item.size, where=redacted(url)) as pending:
-
-                    def write(data: bytes) -> None:
-                        pending.write(data)  # noqa: B023 - used up within this turn of the loop
-                        moved(len(data))
-
-                    self._patiently(url, item.headers, item.size, write, pending.restart)
+                    self._patiently(partial(self._more, url, item, pending, moved))
             except TaskImageError as error:
                 failure = failure or error
             else:
                 return
         raise failure or Unreachable(f"no address is known for {item.label}")
 
-    def _patiently(
-        self,
-        url: str,
-        headers: Mapping[str, str] | None,
-        limit: int | None,
-        write: Callable[[bytes], object],
-        restart: Callable[[], object],
-    ) -> None:
-        for pause in (*_PATIENCE, None):
-            try:
-                self._once(url, headers, limit, write)
-            except Unreachable:
-                if pause is None:
-                    raise
-                restart()
-                time.sleep(pause)
-            else:
-                return
+    def _more(self, url: str, item: Fetch, pending: Pending, moved: Callable[[int], None]) -> None:
+        """One attempt at the bytes that ``pending`` still lacks."""
+        if pending.size and pending.size == item.size:
+            return
+        headers = {**(item.headers or {}), "Accept-Encoding": "identity"}
+        if pending.size:
+            headers["Range"] = f"bytes={pending.size}-"
+        with self._opened(url, headers) as (_, response):
+            continues = f"bytes {pending.size}-"
+            if pending.size and not (
+                response.status == 206 and response.headers.get("Content-Range", "").startswith(continues)
+            ):
+                moved(-pending.size)
+                pending.restart()
+                if response.status != 200:
+                    raise Transient(Unreachable(f"cannot resume {redacted(url)} where it stopped"))
+            for chunk in self._chunks(url, response, decode=False):
+                if item.size is not None and pending.size + len(chunk) > item.size:
+                    raise IntegrityError(
+                        f"more than the {item.size} bytes that were expected", where=redacted(url)
+                    )
+                pending.write(chunk)
+                moved(len(chunk))
 
-    def _once(
-        self, url: str, headers: Mapping[str, str] | None, limit: int | None, write: Callable[[bytes], object]
-    ) -> None:
+    # -- one request -----------------------------------------------------------------------------------
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        for pause in (*self._pauses, None):
+            try:
+                return attempt()
+            except Transient as transient:
+                if pause is None or not Crew.current().waited(max(pause, transient.after)):
+                    raise transient.error from transient.__cause__
+        raise AssertionError
+
+    @contextmanager
+    def _opened(
+        self, url: str, headers: Mapping[str, str] | None
+    ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
+        """The answer to a GET after redirects, when it is a good one, and where it came from."""
         import urllib3
 
-        shown = redacted(url)
-        try:
-            with self._pool.request(
-                "GET", url, headers=dict(headers or {}), preload_content=False, redirect=True, retries=5
-            ) as response:
-                self._judge(shown, response.status)
-                size = 0
-                for chunk in response.stream(_CHUNK, decode_content=True):
-                    size += len(chunk)
-                    if limit is not None and size > limit:
-                        raise IntegrityError(f"more than the {limit} bytes that were expected", where=shown)
-                    write(chunk)
-        except urllib3.exceptions.HTTPError as error:
-            raise Unreachable(f"cannot fetch {shown}: {type(error).__name__}") from error
+        if self._offline:
+            raise Unreachable(f"{redacted(url)} is not asked offline", hint="run it once without --offline")
+        sent = dict(headers or {})
+        here = url
+        for _ in range(_REDIRECTS + 1):
+            try:
+                response = self._manager(here).request(
+                    "GET", _without_login(here), headers={**self._login(here), **sent},
+                    redirect=False, retries=False, preload_content=False,
+                )  # fmt: skip
+            except urllib3.exceptions.HTTPError as error:
+                raise unreachable(redacted(here), error) from error
+            with response, Crew.current().watching(response):
+                there = response.get_redirect_location()
+                if not there:
+                    judge(redacted(here), response.status, retry_after(response.headers))
+                    yield here, response
+                    return
+            there = urljoin(here, there)
+            if network.origin(there)[0] not in {"https", network.origin(here)[0]}:
+                raise Unreachable(
+                    f"{redacted(here)} redirects to {redacted(there)}, which is less safe; not followed"
+                )
+            if network.origin(there) != network.origin(here):
+                sent = {name: value for name, value in sent.items() if name.lower() not in _SECRET_HEADERS}
+            here = there
+        raise Unreachable(f"{redacted(url)} redirects more than {_REDIRECTS} times")
 
-    @staticmethod
-    def _judge(shown: str, status: int) -> None:
-        if status in (404, 410):
-            raise NotFound(f"{shown} is not there (HTTP {status})")
-        if status in (401, 403):
-            raise NotAllowed(f"{shown} may not be read (HTTP {status})")
-        if status != 200:
-            raise Unreachable(f"{shown} answered HTTP {status}")
+    def _chunks(self, url: str, response: urllib3.BaseHTTPResponse, *, decode: bool) -> Iterator[bytes]:
+        import urllib3
+
+        try:
+            yield from response.stream(_CHUNK, decode_content=decode)
+        except urllib3.exceptions.HTTPError as error:
+            raise unreachable(redacted(url), error) from error
+
+    def _login(self, url: str) -> Mapping[str, str]:
+        """The header for the credentials in ``url`` itself, else in netrc."""
+        if login := _login_in(url) or network.netrc_login(urlsplit(url).hostname or "", self._environ):
+            return network.basic(*login)
+        return {}
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        key = urlsplit(url).scheme, network.proxy(url, self._environ)
+        with self._making:
+            if key not in self._managers:
+                self._managers[key] = self._made(*key)
+            return self._managers[key]
+
+    def _made(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
+        import urllib3
+
+        timeout = urllib3.Timeout(connect=10, read=60)
+        # Loading the authorities takes longer than many a request.
+        context = self._tls if scheme == "https" else None
+        if proxy is None:
+            return urllib3.PoolManager(maxsize=Crew.SIZE, timeout=timeout, ssl_context=context)
+        login = _login_in(proxy)
+        return urllib3.ProxyManager(
+            _without_login(proxy), maxsize=Crew.SIZE, timeout=timeout, ssl_context=context,
+            proxy_ssl_context=self._tls if proxy.startswith("https:") else None,
+            proxy_headers=login and {"Proxy-Authorization": network.basic(*login)["Authorization"]},
+        )  # fmt: skip
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return network.tls(self._environ)
+
+
+def _login_in(url: str) -> tuple[str, str] | None:
+    parts = urlsplit(url)
+    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))

@@ -1,0 +1,124 @@
+"""What an HTTP answer, or the lack of one, means: which family of error, and whether to ask again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from taskimage.model.errors import BadInput, NotAllowed, NotFound, TaskImageError, Unreachable
+
+__all__ = ["Transient", "judge", "retry_after", "unreachable"]
+
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_LONGEST_WAIT = 60.0
+_LATER = "try again later"
+_PROXIES = "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+_NETWORK = "check the name and this machine's network; behind a proxy set HTTPS_PROXY"
+
+
+class Transient(Exception):
+    """A failure that may pass. ``error`` is what to raise when it does not, ``after`` seconds to wait."""
+
+    def __init__(self, error: TaskImageError, *, after: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.after = after
+
+
+def judge(shown: str, status: int, after: float) -> None:
+    """Nothing for 200 and 206; for other statuses the error, Transient where asking again may help."""
+    if status in {200, 206}:
+        return
+    try:
+        reason = f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        reason = f"HTTP {status}"
+    if status in {404, 410}:
+        raise NotFound(f"{shown} is not there ({reason})")
+    if status in {401, 403}:
+        raise NotAllowed(
+            f"{shown} may not be read ({reason})",
+            hint="put the user and password for the host into ~/.netrc, or ask who runs it",
+        )
+    if status == 407:
+        raise NotAllowed(
+            f"the proxy wants credentials for {shown} ({reason})",
+            hint="put them into HTTPS_PROXY: http://user:password@host:port",
+        )
+    error = Unreachable(f"{shown} cannot be had now: {_host(shown)} answered {reason}", hint=_LATER)
+    if status not in _PASSING or after > _LONGEST_WAIT:
+        raise error
+    raise Transient(error, after=after)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """The seconds that ``Retry-After`` asks for (RFC 9110, 10.2.3); 0 without one that can be read."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def unreachable(shown: str, error: Exception) -> Exception:
+    """The error for a request that got no whole answer: which host, why, and what to do."""
+    import ssl
+
+    import urllib3.exceptions as http
+
+    if isinstance(error, http.LocationValueError):
+        return BadInput(f"not an address to fetch from: {shown!r}; wanted http:// or https://")
+    host = _host(shown)
+    causes = tuple(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            # Asking again changes nothing.
+            return Unreachable(
+                f"cannot fetch {shown}: the certificate of {host} is not trusted ({cause.verify_message})",
+                hint="set SSL_CERT_FILE to the file with your organisation's certificate authorities",
+            )
+        if isinstance(cause, ssl.SSLError):
+            return Unreachable(
+                f"cannot fetch {shown}: no TLS connection with {host} ({cause.reason})",
+                hint="look whether the address should begin with http:// or a proxy stands between",
+            )
+    reason, hint = _reason(host, causes)
+    return Transient(Unreachable(f"cannot fetch {shown}: {reason}", hint=hint))
+
+
+def _reason(host: str, causes: tuple[BaseException, ...]) -> tuple[str, str]:
+    import urllib3.exceptions as http
+
+    # In this order: urllib3's NewConnectionError is a timeout by inheritance alone.
+    reasons: tuple[tuple[tuple[type[BaseException], ...], str, str], ...] = (
+        ((http.ProxyError,), f"the proxy for {host} cannot be used", _PROXIES),
+        ((http.NameResolutionError,), f"the name {host} is not known here", _NETWORK),
+        ((ConnectionRefusedError,), f"{host} refused the connection", "look whether host and port are right"),
+        ((http.NewConnectionError,), f"no connection to {host} could be made", _NETWORK),
+        ((http.TimeoutError, TimeoutError), f"{host} did not answer in time", _NETWORK),
+        ((http.DecodeError,), f"{host} sent a body that cannot be decoded", _LATER),
+    )
+    for kinds, reason, hint in reasons:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return reason, hint
+    return f"{host} closed the connection early", _LATER
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """``error`` and what is behind it; urllib3 keeps some of it in arguments."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        inner = next((value for value in error.args if isinstance(value, BaseException)), None)
+        error = error.__cause__ or inner or error.__context__
+
+
+def _host(shown: str) -> str:
+    return urlsplit(shown).netloc

@@ -1,0 +1,113 @@
+"""Which wheel of each resolved package is for the target, out of those that uv lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from taskimage.adapters.http import Fetch
+from taskimage.adapters.pypi.indexes import Index
+from taskimage.adapters.pypi.requirements import Line
+from taskimage.adapters.pypi.target import Target
+from taskimage.model.digest import Digest
+from taskimage.model.errors import BadInput, CannotBuild, IntegrityError
+
+if TYPE_CHECKING:
+    from packaging.pylock import Package, PackageWheel
+
+__all__ = ["Chosen", "choose", "read_pylock"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A wheel, where it is, and the index that says so; ``size`` is None where that does not tell it."""
+
+    name: str
+    version: str
+    file: str
+    digest: Digest
+    size: int | None
+    url: str
+    index: Index
+
+    def fetch(self) -> Fetch:
+        """How to fetch it."""
+        return Fetch((self.url,), self.digest, self.size, self.file, self.index.login(self.url))
+
+
+def read_pylock(text: str) -> Sequence[Package]:
+    """The packages of a ``pylock.toml`` (PEP 751). Raises CannotBuild for one that is not valid."""
+    import sys
+
+    from packaging.pylock import Pylock, PylockValidationError
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return Pylock.from_dict(tomllib.loads(text)).packages
+    except (PylockValidationError, tomllib.TOMLDecodeError) as error:
+        raise CannotBuild(f"uv's result cannot be read: {error}", hint="try another version of uv") from error
+
+
+def choose(
+    packages: Sequence[Package], target: Target, lines: Sequence[Line], index_of: Mapping[str, Index]
+) -> Iterator[Chosen]:
+    """The best wheel of every package by the target's tags, among those that all hashes of ``lines`` allow.
+
+    Raises CannotBuild when a package has no wheel for the target, IntegrityError when the hashes allow none.
+    """
+    from packaging.tags import create_compatible_tags_selector
+    from packaging.utils import parse_wheel_filename
+
+    select = create_compatible_tags_selector(target.tags)
+    for package in packages:
+        parsed = [(wheel, parse_wheel_filename(wheel.filename)) for wheel in package.wheels or ()]
+        # Of equal tags the highest build number is the best; the selector keeps the order of equals.
+        parsed.sort(key=lambda pair: pair[1][2], reverse=True)
+        fitting = list(select((wheel, tags) for wheel, (_, _, _, tags) in parsed))
+        if not fitting:
+            raise CannotBuild(
+                f"no wheel of '{package.name}=={package.version}' for {target}",
+                hint="choose another version, python_version or platform",
+            )
+        wheel = _allowed(package.name, fitting, target, lines)
+        yield Chosen(
+            name=package.name,
+            version=str(package.version),
+            file=wheel.filename,
+            digest=_digest(wheel),
+            size=wheel.size,
+            url=wheel.url or "",
+            index=index_of[package.name],
+        )
+
+
+def _allowed(
+    name: str, wheels: Sequence[PackageWheel], target: Target, lines: Sequence[Line]
+) -> PackageWheel:
+    from packaging.utils import canonicalize_name
+
+    for line in lines:
+        marker = line.requirement.marker
+        if (
+            line.hashes
+            and canonicalize_name(line.requirement.name) == name
+            and (marker is None or marker.evaluate(target.environment))
+        ):
+            wheels = [wheel for wheel in wheels if wheel.hashes.get("sha256") in line.hashes]
+            if not wheels:
+                raise IntegrityError(
+                    f"no wheel of {name!r} for {target} has one of the hashes that are wanted",
+                    where=line.where, hint="make the hashes anew, for this platform as well",
+                )  # fmt: skip
+    return wheels[0]
+
+
+def _digest(wheel: PackageWheel) -> Digest:
+    try:
+        return Digest.parse(f"sha256:{wheel.hashes.get('sha256', '')}")
+    except BadInput as error:
+        raise CannotBuild(f"the index gives no sha256 for {wheel.filename!r}") from error

@@ -1,0 +1,189 @@
+"""Requirements as people write them: a spec's ``packages`` and pip's requirements files, read strictly.
+
+What is read is one flat list: includes are followed, index options are taken out (their credentials must
+not travel on), and what would need a build or an unpinned source is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taskimage.adapters.http import redacted
+from taskimage.adapters.requirementsfile import RequirementsFile
+from taskimage.model.errors import BadInput, CannotBuild, InvalidSpec, NotFound, Problem
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+__all__ = ["Line", "Requirements"]
+
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_HASH = re.compile(r"\s--hash[=\s]\s*(\S+)")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_OPTION = re.compile(r"(--[a-z0-9-]+|-[a-zA-Z])(?:\s*=\s*|\s*)(.*)")
+_NOT_A_NAME = re.compile(r"[./~]|[a-z0-9+]+:|[^\s\[@;]+\.(?:whl|zip|tar\.gz)$", re.IGNORECASE)
+
+# They choose among files, or ask for checks that are always made: nothing to do.
+_NOTHING_TO_DO = {"--only-binary", "--prefer-binary", "--require-hashes", "--trusted-host", "--use-feature"}
+_NOT_SERVED = {
+    "-e": "an editable project", "--editable": "an editable project", "--no-binary": "a source distribution",
+    "-f": "a folder of links", "--find-links": "a folder of links", "--no-index": "packages without an index",
+}  # fmt: skip
+_HINT_NOT_SERVED = "publish it as a wheel on an index, and name that with pip_extra_index_url"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One requirement, where it was written, and the sha256 hashes of the files that it allows."""
+
+    where: str
+    requirement: Requirement
+    hashes: frozenset[str] = frozenset()
+
+    @property
+    def identity(self) -> list[str]:
+        """What it asks for, wherever it is written."""
+        return [str(self.requirement), *sorted(self.hashes)]
+
+
+@dataclass(slots=True)
+class Requirements:
+    """All that is wanted, and under which constraints; and the indexes that requirements files name."""
+
+    lines: list[Line] = field(default_factory=list)
+    constraints: list[Line] = field(default_factory=list)
+    index: str | None = None
+    extra_indexes: list[str] = field(default_factory=list)
+    prereleases: bool = False
+
+    @classmethod
+    def read(
+        cls, packages: Sequence[str], files: Sequence[RequirementsFile], environ: Mapping[str, str]
+    ) -> Requirements:
+        """What ``packages`` and the first of ``files`` ask for; the other files are what that one includes.
+
+        Raises InvalidSpec with every line of a file that cannot be read, NotFound for an include that is not
+        among ``files``, BadInput for a ``${VARIABLE}`` that is not set, CannotBuild for what is not a name
+        on an index.
+        """
+        reader = _Reader(files, environ)
+        reader.read("packages", Path(), "\n".join(packages), reader.found.lines)
+        if files:
+            reader.include(files[0].path, reader.found.lines, where="requirements")
+        return reader.found
+
+
+class _Reader:
+    def __init__(self, files: Sequence[RequirementsFile], environ: Mapping[str, str]) -> None:
+        self.found = Requirements()
+        self._files = {file.path.resolve(): file for file in files}
+        self._environ = environ
+        self._open: list[Path] = []
+
+    def include(self, path: Path, into: list[Line], *, where: str) -> None:
+        file = self._files.get(path.resolve())
+        if file is None:
+            raise NotFound(f"{str(path)!r} is included, and was not read", where=where)
+        if file.path in self._open:
+            return
+        self._open.append(file.path)
+        self.read(file.name, file.path.parent, file.data.decode("utf-8-sig"), into)
+        self._open.pop()
+
+    def read(self, name: str, folder: Path, text: str, into: list[Line]) -> None:
+        problems = []
+        for number, line in _logical_lines(text):
+            try:
+                self._line(folder, f"{name}:{number}", line, into)
+            except ValueError as error:
+                problems.append(Problem(number, 1, str(error)))
+        if problems:
+            raise InvalidSpec(name, tuple(problems))
+
+    def _line(self, folder: Path, where: str, line: str, into: list[Line]) -> None:
+        if option := _OPTION.fullmatch(line):
+            self._option(folder, where, option[1], option[2].strip(), into)
+            return
+        text = _HASH.sub("", line).strip()
+        if _NOT_A_NAME.match(text):
+            raise CannotBuild(
+                f"{_shown(text)!r} is a file or an address; only packages of an index are served yet",
+                where=where, hint=_HINT_NOT_SERVED,
+            )  # fmt: skip
+        into.append(Line(where, _requirement(text, where), _sha256(_HASH.findall(line), where)))
+
+    def _option(self, folder: Path, where: str, option: str, value: str, into: list[Line]) -> None:
+        if option in {"-r", "--requirement", "-c", "--constraint"}:
+            target = self.found.constraints if option in {"-c", "--constraint"} else into
+            self.include(folder / value.strip("'\""), target, where=where)
+        elif option in {"-i", "--index-url"}:
+            self.found.index = expand(value, self._environ, where=where)
+        elif option == "--extra-index-url":
+            self.found.extra_indexes.append(expand(value, self._environ, where=where))
+        elif option == "--pre":
+            self.found.prereleases = True
+        elif option in _NOT_SERVED:
+            raise CannotBuild(
+                f"{option} asks for {_NOT_SERVED[option]}, which is not served yet",
+                where=where, hint=_HINT_NOT_SERVED,
+            )  # fmt: skip
+        elif option not in _NOTHING_TO_DO:
+            raise ValueError(f"not an option of requirements files: {option!r}")
+
+
+def expand(text: str, environ: Mapping[str, str], *, where: str) -> str:
+    """``text`` with each ``${VARIABLE}`` replaced, as pip does. Raises BadInput for one that is not set."""
+    for name in _VARIABLE.findall(text):
+        if name not in environ:
+            raise BadInput(f"${{{name}}} is not set", where=where, hint=f"set {name} in the environment")
+    return _VARIABLE.sub(lambda match: environ[match[1]], text)
+
+
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Each line with its number; a backslash at the end joins the next, comments and blanks are gone."""
+    start, parts = 0, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        start = start if parts else number
+        if line.endswith("\\"):
+            parts += line[:-1] + " "
+            continue
+        whole = _COMMENT.sub("", parts + line).strip()
+        parts = ""
+        if whole:
+            yield start, whole
+    if whole := _COMMENT.sub("", parts).strip():
+        yield start, whole
+
+
+def _requirement(text: str, where: str) -> Requirement:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise ValueError(
+            f"not a requirement: {text!r}; wanted a name and perhaps versions, such as 'pandas>=2.2,<3'"
+        ) from error
+    if requirement.url is not None:
+        raise CannotBuild(
+            f"{requirement.name!r} is wanted from an address; only packages of an index are served yet",
+            where=where, hint=_HINT_NOT_SERVED,
+        )  # fmt: skip
+    return requirement
+
+
+def _shown(text: str) -> str:
+    return redacted(text) if "://" in text else text
+
+
+def _sha256(hashes: list[str], where: str) -> frozenset[str]:
+    allowed = frozenset(
+        text.partition(":")[2].lower() for text in hashes if text.lower().startswith("sha256:")
+    )
+    if hashes and not allowed:
+        raise CannotBuild("only sha256 hashes can be compared before anything is fetched", where=where)
+    return allowed

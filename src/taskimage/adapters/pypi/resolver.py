@@ -1,0 +1,152 @@
+"""Runs the `uv` program, which resolves: found beside its Python package, never on PATH, and told everything.
+
+uv reads no configuration file, and of its variables only those in `HONOURED`: a lock must not depend on what
+a machine happens to have set. Credentials go through the environment, never through arguments.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from taskimage.adapters import network
+from taskimage.adapters.pypi.indexes import Index, scrubbed
+from taskimage.adapters.pypi.requirements import Requirements
+from taskimage.adapters.pypi.target import Target
+from taskimage.model.errors import CannotBuild
+
+__all__ = ["HONOURED", "Uv", "UvFailed"]
+
+# Apart from these, the index variables (see `indexes`) and all that is not uv's own.
+HONOURED = (
+    "UV_CACHE_DIR", "UV_NO_CACHE", "UV_CONCURRENT_DOWNLOADS", "UV_EXCLUDE_NEWER", "UV_HTTP_CONNECT_TIMEOUT",
+    "UV_HTTP_RETRIES", "UV_HTTP_TIMEOUT", "UV_INDEX_STRATEGY", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS",
+)  # fmt: skip
+
+
+class UvFailed(Exception):
+    """uv ended with an error: ``text`` is what it said, without secrets."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Uv:
+    """The program, with its environment, its cache, and an empty ``folder`` to work in."""
+
+    def __init__(
+        self, environ: Mapping[str, str], cache: Path, folder: Path, *, offline: bool = False
+    ) -> None:
+        self._environ = environ
+        self._cache = cache
+        self._folder = folder
+        self._offline = offline
+
+    def compile(
+        self, target: Target, wanted: Requirements, indexes: Sequence[Index], preferred: Mapping[str, str]
+    ) -> str:
+        """What ``wanted`` resolves to, as the text of a ``pylock.toml``; versions of ``preferred`` stay if they fit.
+
+        Raises UvFailed.
+        """
+        self._write("requirements.in", (str(line.requirement) for line in wanted.lines))
+        self._write("constraints.txt", (str(line.requirement) for line in wanted.constraints))
+        if preferred:
+            self._write("pylock.toml", _preferences(preferred))
+        self._run(
+            "--format", "pylock.toml", "--output-file", "pylock.toml", "--constraints", "constraints.txt",
+            "--prerelease", "allow" if wanted.prereleases else "if-necessary-or-explicit",
+            *_only_wheels(target), "requirements.in", indexes=indexes,
+        )  # fmt: skip
+        return (self._folder / "pylock.toml").read_text(encoding="utf-8")
+
+    def index_of(
+        self, target: Target, versions: Mapping[str, str], indexes: Sequence[Index]
+    ) -> Mapping[str, Index]:
+        """Which index each package comes from, which ``pylock.toml`` does not tell. Raises UvFailed."""
+        if len(indexes) == 1:
+            return dict.fromkeys(versions, indexes[0])
+        self._write("resolved.in", (f"{name}=={version}" for name, version in versions.items()))
+        said = self._run(
+            "--no-deps", "--emit-index-annotation", "--prerelease", "allow", *_only_wheels(target), "resolved.in",
+            indexes=indexes,
+        )  # fmt: skip
+        by_url = {(index.url or "").rstrip("/"): index for index in indexes}
+        found: dict[str, Index] = {}
+        name = ""
+        for line in said.splitlines():
+            if pinned := re.match(r"([A-Za-z0-9._-]+)==", line):
+                name = pinned[1]
+            elif (source := re.match(r"\s+# from (\S+)", line)) and (at := by_url.get(source[1].rstrip("/"))):
+                found[name] = at
+        return {name: found.get(name, indexes[-1]) for name in versions}
+
+    def default_index(self) -> str:
+        """The address of uv's own default index, which it writes into its output on demand and asks nobody for.
+
+        Raises CannotBuild.
+        """
+        self._write("empty.in", ())
+        hint = "set UV_DEFAULT_INDEX to the address of your package index"
+        try:
+            said = self._run("--emit-index-url", "empty.in")
+        except UvFailed as error:
+            raise CannotBuild(f"uv does not run: {error.text.strip()}", hint=hint) from error
+        if match := re.search(r"^--(?:default-index|index-url)[ =](\S+)", said, re.MULTILINE):
+            return match[1]
+        raise CannotBuild("uv does not tell its default index", hint=hint)
+
+    def _write(self, name: str, lines: Iterable[str]) -> None:
+        (self._folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+    def _run(self, *arguments: str, indexes: Sequence[Index] = ()) -> str:
+        import uv
+
+        command = [
+            uv.find_uv_bin(), "pip", "compile", "--quiet", "--no-config", "--no-progress", "--no-header",
+            "--color", "never", "--python", sys.executable, "--no-python-downloads",
+            *(["--offline"] if self._offline else []), *arguments,
+        ]  # fmt: skip
+        done = subprocess.run(
+            command, cwd=self._folder, env=self._variables(indexes), capture_output=True, check=False
+        )
+        if done.returncode:
+            raise UvFailed(scrubbed(done.stderr.decode(errors="replace"), indexes))
+        return done.stdout.decode()
+
+    def _variables(self, indexes: Sequence[Index]) -> dict[str, str]:
+        env = {
+            name: value
+            for name, value in self._environ.items()
+            if name in HONOURED or not name.startswith(("UV_", "PIP_"))
+        }
+        env.setdefault("UV_CACHE_DIR", str(self._cache))
+        if not {"UV_NATIVE_TLS", "UV_SYSTEM_CERTS"} & env.keys() and (authorities := network.ca_file(env)):
+            # uv brings authorities of its own; it is to trust the ones that our own requests trust.
+            env["SSL_CERT_DIR" if Path(authorities).is_dir() else "SSL_CERT_FILE"] = authorities
+        names = [f"i{number}={index.url}" for number, index in enumerate(indexes)]
+        for number, index in enumerate(indexes):
+            if index.user or index.password:
+                env[f"UV_INDEX_I{number}_USERNAME"] = index.user
+                env[f"UV_INDEX_I{number}_PASSWORD"] = index.password
+        if names:
+            env["UV_DEFAULT_INDEX"] = names.pop()
+        if names:
+            env["UV_INDEX"] = " ".join(names)
+        return env
+
+
+def _only_wheels(target: Target) -> tuple[str, ...]:
+    return (
+        "--only-binary", ":all:", "--python-version", target.python, "--python-platform", target.uv_platform,
+    )  # fmt: skip
+
+
+def _preferences(versions: Mapping[str, str]) -> Iterator[str]:
+    yield 'lock-version = "1.0"\ncreated-by = "taskimage"'
+    for name, version in versions.items():
+        yield f'[[packages]]\nname = "{name}"\nversion = "{version}"'

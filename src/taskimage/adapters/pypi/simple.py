@@ -1,0 +1,111 @@
+"""Pages of the Simple repository API: JSON (PEP 691) and HTML (PEP 503), one list of files from either."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+from taskimage.adapters.http import Answer, Http, redacted
+from taskimage.adapters.pypi.indexes import Index
+from taskimage.model.errors import Unreachable
+
+__all__ = ["File", "project_files", "read_page"]
+
+# A project with thousands of releases has a page of a few megabytes.
+_LIMIT = 64 << 20
+_JSON = "application/vnd.pypi.simple.v1+json"
+_HTML = "application/vnd.pypi.simple.v1+html"
+_ACCEPT = {"Accept": f"{_JSON}, {_HTML};q=0.2, text/html;q=0.01", "Accept-Encoding": "gzip"}
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a project; ``sha256`` and ``requires_python`` are None where the index does not tell."""
+
+    name: str
+    url: str
+    sha256: str | None = None
+    requires_python: str | None = None
+
+
+def project_files(http: Http, index: Index, project: str) -> tuple[File, ...]:
+    """The files of ``project``, whose name is normalised, on an index whose address is known.
+
+    Raises what `Http.read` raises; Unreachable when the answer is no page of a package index.
+    """
+    url = f"{(index.url or '').rstrip('/')}/{project}/"
+    return read_page(http.read(url, limit=_LIMIT, headers={**_ACCEPT, **index.login(url)}))
+
+
+def read_page(page: Answer) -> tuple[File, ...]:
+    """The files that a page lists. Raises Unreachable when it is none, such as a proxy's login form."""
+    try:
+        if page.media_type == _JSON:
+            return tuple(_from_json(page))
+        if page.media_type in {_HTML, "text/html"}:
+            return tuple(_from_html(page))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_index(page) from error
+    raise _no_index(page)
+
+
+def _no_index(page: Answer) -> Unreachable:
+    return Unreachable(
+        f"{redacted(page.url)} answered with {page.media_type or 'something'!r} that is no page of a package index",
+        hint="look whether the address is right, and whether a proxy wants a login",
+    )
+
+
+def _from_json(page: Answer) -> Iterator[File]:
+    document: dict[str, Any] = json.loads(page.body)
+    if not str(document["meta"]["api-version"]).startswith("1."):
+        raise ValueError("another major version")
+    for file in document["files"]:
+        yield _file(
+            page.url, file["filename"], file["url"], file["hashes"].get("sha256"), file.get("requires-python")
+        )
+
+
+def _from_html(page: Answer) -> Iterator[File]:
+    reader = _Anchors()
+    reader.feed(page.body.decode())
+    reader.close()
+    base = urljoin(page.url, reader.base)
+    files = 0
+    for attributes in reader.anchors:
+        url, fragment = urldefrag(attributes.get("href") or "")
+        name = unquote(urlsplit(url).path.rpartition("/")[2])
+        if not name.endswith((".whl", ".gz", ".zip", ".bz2", ".egg", ".exe", ".rpm", ".msi")):
+            continue
+        files += 1
+        sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
+        yield _file(base, name, url, sha256, attributes.get("data-requires-python"))
+    if not files:
+        raise ValueError("not one link to a file")
+
+
+def _file(base: str, name: str, url: str, sha256: str | None, requires_python: str | None) -> File:
+    there = urljoin(base, url)
+    if urlsplit(there).scheme not in {"http", "https"} or "/" in name:
+        raise ValueError(f"no address of a file: {url!r}")
+    known = sha256.lower() if sha256 and _SHA256.match(sha256.lower()) else None
+    return File(name, there, known, requires_python or None)
+
+
+class _Anchors(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = ""
+        self.anchors: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.anchors.append(dict(attrs))
+        elif tag == "base":
+            self.base = self.base or dict(attrs).get("href") or ""
