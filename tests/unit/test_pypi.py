@@ -569,26 +569,6 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
         Requirements.read((), requirements(tmp_path, main="-i https://${TOKEN}@x.example/simple\n"), {})
 
 
-def test_equal_wants_have_equal_keys(index: Index, make: Make) -> None:
-    def key(pypi: PyPI, *packages: str, **more: Any) -> Digest:
-        options = {"python": "3.11.2", "platform": AMD64, **more}
-        return pypi.resolution_key(packages=packages, **options)
-
-    same = key(make(index), "a>=1", "b")
-    assert key(make(index), "a >=1", "b") == same
-    assert key(make(index.with_login()), "a>=1", "b") == same
-    different = [
-        key(make(index), "b", "a>=1"),
-        key(make(index), "a>=1", "b", python="3.11.3"),
-        key(make(index), "a>=1", "b", platform=ARM64),
-        key(make(index), "a>=1", "b", glibc=(2, 41)),
-        key(make(index), "a>=1", "b", extra_indexes=["http://127.0.0.1:1/"]),
-        key(make(index, UV_EXCLUDE_NEWER="2026-01-01"), "a>=1", "b"),
-        key(make(), "a>=1", "b"),
-    ]
-    assert len({same, *different}) == 1 + len(different)
-
-
 # -- fetching --------------------------------------------------------------------------------------------------
 
 

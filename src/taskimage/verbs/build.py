@@ -27,6 +27,7 @@ from taskimage.transform.plan import LayerPlan, plan
 from taskimage.transform.runtime import HOME, PREFIX, runtime_config
 from taskimage.transform.source import source_entries, tree_digest
 from taskimage.transform.tarheader import MTIME
+from taskimage.verbs.inputs import Indexes
 from taskimage.verbs.lock import read_lock, resolve, wants_of
 from taskimage.verbs.make import known_layer, make_layers
 from taskimage.verbs.tools import Tools
@@ -267,7 +268,7 @@ def _layers(tools: Tools, prepared: Prepared, *, force: bool) -> tuple[list[Laye
         tools,
         missing,
         lock=prepared.lock,
-        indexes=(spec.pip_index, tuple(spec.pip_extra_index_url or ())),
+        indexes=Indexes(spec.pip_index, tuple(spec.pip_extra_index_url or ()), prepared.files.requirements),
         users=USERS,
         files=source_entries(prepared.files.source),
         bytecode=spec.options.bytecode,

@@ -7,8 +7,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
+from taskimage.adapters.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.events import Done, Moved, Started
@@ -23,8 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["Indexes", "Inputs"]
 
 _T = TypeVar("_T")
-Indexes = tuple[str | None, tuple[str, ...]]
-"""A spec's ``pip_index`` and ``pip_extra_index_url``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Where a spec says that its Python packages are: its own fields, and lines of its requirements."""
+
+    index: str | None = None
+    extra: tuple[str, ...] = ()
+    requirements: tuple[RequirementsFile, ...] = ()
 
 
 class Inputs(contextlib.ExitStack):
@@ -62,13 +71,18 @@ class Inputs(contextlib.ExitStack):
         def moved(amount: int) -> None:
             tell(Moved("fetch", amount))
 
-        index, extra = self._indexes
         jobs: list[Callable[[], object]] = []
         if some_debs:
             jobs.append(lambda: self._tools.debian.fetch(some_debs, moved=moved))
         if some_wheels:
             jobs.append(
-                lambda: self._tools.pypi.fetch(some_wheels, index=index, extra_indexes=extra, moved=moved)
+                lambda: self._tools.pypi.fetch(
+                    some_wheels,
+                    index=self._indexes.index,
+                    extra_indexes=self._indexes.extra,
+                    requirements=self._indexes.requirements,
+                    moved=moved,
+                )
             )
         if interpreter and interpreters:
             jobs.append(lambda: self._tools.cpython.fetch(interpreter, moved=moved))

@@ -204,8 +204,9 @@ def _with_host_runtime(wants: Wants) -> tuple[str, ...]:
 
 
 def _indexes(index: str | None, extra: Sequence[str]) -> Iterator[str]:
+    """An entry for each index, by which a change is seen and nothing is told: some carry a token in the path."""
     from taskimage.adapters.http import redacted
 
-    for url in (index, *extra):
+    for name, url in [("pip_index", index), *(("pip_extra_index_url", url) for url in extra)]:
         if url:
-            yield redacted(url)
+            yield f"{name} {Digest.of(redacted(url).encode())}"

@@ -16,7 +16,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, NotFound, Unreachable
 from taskimage.model.events import Listener, Warned, ignore
 from taskimage.model.lock import WheelPin
-from taskimage.model.oci import Platform, canonical_json
+from taskimage.model.oci import Platform
 
 if TYPE_CHECKING:
     from taskimage.adapters.pypi.chosen import Chosen
@@ -108,36 +108,6 @@ class PyPI:
             remember(self._store, wheel)
         check_python(self._http, self._store, wheels, target)
         return tuple(sorted(self._pins(wheels)))
-
-    def resolution_key(
-        self,
-        *,
-        python: str,
-        platform: Platform,
-        packages: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
-        index: str | None = None,
-        extra_indexes: Sequence[str] = (),
-        glibc: tuple[int, int] = (2, 36),
-    ) -> Digest:
-        """A digest of all that `resolve` asks for: equal keys may share a resolution, as of its day."""
-        wanted = self._requirements(packages, requirements)
-        known = self._indexes(index, extra_indexes, wanted)
-        return Digest.of(
-            canonical_json(
-                {
-                    "python": python,
-                    "platform": str(platform),
-                    "glibc": glibc,
-                    "lines": [line.identity for line in wanted.lines],
-                    "constraints": [line.identity for line in wanted.constraints],
-                    "prereleases": wanted.prereleases,
-                    "indexes": [[index.alias, index.url] for index in known],
-                    "exclude_newer": self._environ.get("UV_EXCLUDE_NEWER", ""),
-                    "strategy": self._environ.get("UV_INDEX_STRATEGY", ""),
-                }
-            )
-        )
 
     def _requirements(self, packages: Sequence[str], files: Sequence[RequirementsFile]) -> Requirements:
         from taskimage.adapters.pypi.requirements import Requirements
