@@ -19,6 +19,7 @@ PACKAGES = ("numpy==2.1.3", "pandas==2.2.3", "pyarrow==18.1.0", "scikit-learn==1
 # Debian's Python cannot be compiled for by a uv on the host: the peers run the one in their base image.
 DOCKERFILE = f"""\
 FROM taskimage-bench-base
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 RUN apt-get update && apt-get install -y --no-install-recommends jq
 RUN uv venv /opt/venv --python /usr/bin/python3.11 && \\
     uv pip install --python /opt/venv/bin/python --compile-bytecode {" ".join(PACKAGES)}
@@ -73,18 +74,28 @@ class Docker:
 
     def __init__(self, context: Path, socket: Path) -> None:
         self._context = context
+        self._docker = docker_client()
         self._environment = {"DOCKER_BUILDKIT": "1", "DOCKER_HOST": f"unix://{socket}"}
 
     def forget(self) -> None:
-        _run(["docker", "builder", "prune", "--all", "--force"], self._environment)
+        _run([self._docker, "builder", "prune", "--all", "--force"], self._environment)
 
     def build(self) -> None:
-        command = ["docker", "build", "--quiet", "--network", "host", "--tag", "bench", str(self._context)]
+        command = [
+            self._docker,
+            "build",
+            "--quiet",
+            "--network",
+            "host",
+            "--tag",
+            "bench",
+            str(self._context),
+        ]
         _run(command, self._environment)
 
     def load_base(self, rootfs: Path) -> None:
         """Take ``rootfs``, a tar file, for the base image."""
-        _run(["docker", "import", str(rootfs), "taskimage-bench-base"], self._environment)
+        _run([self._docker, "import", str(rootfs), "taskimage-bench-base"], self._environment)
 
 
 class Buildah:
@@ -136,16 +147,32 @@ def make_context(folder: Path) -> Path:
 
 def make_base(folder: Path) -> Path:
     """A root file system with Debian, apt, Python and uv, as the base image that the peers start from."""
+    from taskimage.adapters.debian.mirrors import Mirrors
+
     rootfs = folder / "base.tar"
-    if not rootfs.exists():
-        uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
-        _run(
-            ["mmdebstrap", "--variant=apt", "--include=python3.11,ca-certificates", "--quiet",
-             f"--customize-hook=copy-in {uv} /usr/local/bin",
-             "bookworm", str(rootfs), "/etc/apt/sources.list.d/debian.sources"],
-            {},
-        )  # fmt: skip
+    mirror = Mirrors.find((), Path("/etc/apt")).of("debian")[0]
+    uv = Path(sys.executable).with_name("uv")
+    _run(
+        ["mmdebstrap", "--variant=apt", "--include=python3.11,ca-certificates", "--quiet",
+         f"--customize-hook=copy-in {uv} /usr/local/bin",
+         # What this host trusts, which may be a company's proxy.
+         "--customize-hook=copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs", "bookworm", str(rootfs), mirror],
+        {},
+    )  # fmt: skip
     return rootfs
+
+
+def docker_client() -> str:
+    """A Docker client that speaks to BuildKit: from 23 on it takes a plug-in for that, which may be missing."""
+    for program in (shutil.which("docker"), "/usr/bin/docker"):
+        if program and Path(program).exists():
+            version = subprocess.run(
+                [program, "--version"], capture_output=True, text=True, check=True
+            ).stdout
+            plugin = subprocess.run([program, "buildx", "version"], capture_output=True, check=False)
+            if plugin.returncode == 0 or int(version.split()[2].split(".")[0]) < 23:
+                return program
+    sys.exit("no Docker client here can use BuildKit")
 
 
 @contextlib.contextmanager
@@ -175,7 +202,7 @@ def _answers(socket: Path, engine: subprocess.Popen[bytes]) -> bool:
         if engine.poll() is not None:
             return False
         probe = subprocess.run(
-            ["docker", "version"],
+            [docker_client(), "version"],
             env={**os.environ, "DOCKER_HOST": f"unix://{socket}"},
             capture_output=True,
             check=False,
