@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command import Quickstart
 
 from taskimage.adapters import layout
 from taskimage.adapters.sinks import write_docker_archive, write_oci_layout
@@ -129,7 +130,23 @@ def deflated(data: bytes) -> Deflated:
     return Deflated(lambda: io.BytesIO(raw), len(raw), len(data), zlib.crc32(data))
 
 
-@pytest.fixture(params=["tiny"])
+@pytest.fixture(scope="session")
+def built(quickstart: Quickstart, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """The quickstart's image: Debian below, a hundred wheels above."""
+    store = Store(quickstart.command.home)
+    descriptor = layout.find(store, quickstart.reference.partition("@")[0])
+    assert descriptor is not None
+    return written(
+        store,
+        layout.load(store, descriptor),
+        tmp_path_factory.mktemp("built"),
+        command=("python", "-c", "'import pandas, sys; print(pandas.__version__, sys.prefix)'"),
+        says="2.2.3 /opt/venv",
+        links={"/bin": "usr/bin", "/sbin": "usr/sbin", "/lib": "usr/lib", "/lib64": "usr/lib64"},
+    )
+
+
+@pytest.fixture(params=["tiny", "built"])
 def sample(request: pytest.FixtureRequest) -> Sample:
     """Every image that the consumers are tried with."""
     found = request.getfixturevalue(request.param)
@@ -221,7 +238,9 @@ def buildah(driver: str, folder: Path, source: str) -> Iterator[Callable[..., li
 
 
 @needs_root
-@pytest.mark.parametrize("driver", ["overlay", "vfs"])
+@pytest.mark.parametrize(
+    ("sample", "driver"), [("tiny", "overlay"), ("tiny", "vfs"), ("built", "overlay")], indirect=["sample"]
+)
 def test_buildah_runs_it_as_its_user_and_as_any_user_of_group_0(
     sample: Sample, driver: str, tmp_path: Path
 ) -> None:
