@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import lzma
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta, timezone
-from email.utils import format_datetime
-from functools import partial
-from hashlib import sha256
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pysequoia import SignatureMode, Tsk, sign
+from pysequoia import Tsk
+from tests.sources import NOW, Archive, Mirror, package
 
 from taskimage.adapters.debian import Debian
 from taskimage.adapters.http import Http
@@ -28,105 +24,9 @@ from taskimage.model.errors import (
 )
 from taskimage.model.events import Event, Warned
 
-NOW = datetime.now(timezone.utc)
-
 
 def unheard(_: int) -> None:
     """For fetches whose progress does not matter."""
-
-
-class Mirror:
-    """A folder that is served on loopback, and what was asked of it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.asked: list[str] = []
-        mirror = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def log_request(self, code: object = "-", size: object = "-") -> None:
-                mirror.asked.append(self.path)
-
-            def log_error(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root)))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def write(self, path: str, data: bytes) -> None:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-
-
-def package(name: str, version: str, **fields: str) -> str:
-    body = f"{name} {version}".encode()
-    lines = {
-        "Package": name,
-        "Version": version,
-        "Architecture": "amd64",
-        **{key.replace("_", "-"): value for key, value in fields.items()},
-        "Filename": f"pool/main/{name}_{version}.deb",
-        "Size": str(len(body)),
-        "SHA256": sha256(body).hexdigest(),
-    }
-    return "".join(f"{key}: {value}\n" for key, value in lines.items())
-
-
-class Archive:
-    """A signed archive with the packages of a few suites."""
-
-    def __init__(self, mirror: Mirror, key: Tsk) -> None:
-        self.mirror = mirror
-        self.key = key
-
-    def publish(
-        self,
-        suite: str,
-        *packages: str,
-        state: str = "stable",
-        until: datetime | None = None,
-        by_hash: bool = True,
-        key: Tsk | None = None,
-        packed: bytes | None = None,
-        changes: Mapping[str, str] | None = None,
-    ) -> None:
-        text = "\n".join(packages).encode()
-        packed = lzma.compress(text) if packed is None else packed
-        folder = "main/binary-amd64"
-        plain = {f"{folder}/Packages": text, f"{folder}/Packages.xz": packed}
-        fields = {
-            "Suite": state + "".join(suite.partition("-")[1:]),
-            "Codename": suite,
-            "Date": format_datetime(NOW - timedelta(days=1)),
-            **({"Valid-Until": format_datetime(until)} if until else {}),
-            **({"Acquire-By-Hash": "yes"} if by_hash else {}),
-            **(changes or {}),
-        }
-        release = "".join(f"{name}: {value}\n" for name, value in fields.items()) + "SHA256:\n"
-        for path, data in plain.items():
-            release += f" {sha256(data).hexdigest()} {len(data)} {path}\n"
-        name = f"by-hash/SHA256/{sha256(packed).hexdigest()}" if by_hash else "Packages.xz"
-        self.mirror.write(f"dists/{suite}/{folder}/{name}", packed)
-        signed = sign((key or self.key).signer(), release.encode(), mode=SignatureMode.CLEAR)
-        self.mirror.write(f"dists/{suite}/InRelease", signed)
-
-    def publish_all(self) -> None:
-        """Release, updates and security of the suite `prime`."""
-        self.publish(
-            "prime", package("tool", "1.0", Depends="lib"), package("lib", "1.0"), package("base", "1")
-        )
-        self.publish("prime-updates", package("lib", "1.1"))
-        self.publish("prime-security", package("lib", "1.0+sec1"))
-        for name in ("tool_1.0", "lib_1.0", "lib_1.1", "base_1", "lib_1.0+sec1"):
-            self.mirror.write(f"pool/main/{name}.deb", name.replace("_", " ").encode())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from pysequoia import SignatureMode, Tsk, sign
 
 from taskimage.adapters.debian.signature import SHIPPED, Keyring
-from taskimage.model.errors import BadInput, IntegrityError, NotFound
+from taskimage.model.errors import BadInput, IntegrityError
 
 NOW = datetime.now(timezone.utc)
 TEXT = "Codename: bookworm\nSHA256:\n - \n"
@@ -102,7 +102,7 @@ def test_the_shipped_keys_are_those_that_the_documentation_lists() -> None:
 
 
 def test_a_keyring_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"none\.pgp"):
+    with pytest.raises(BadInput, match=r"none\.pgp"):
         Keyring.load(tmp_path / "none.pgp")
 
 

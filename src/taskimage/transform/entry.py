@@ -56,13 +56,15 @@ class Deflated:
     """Bytes that are kept as one raw DEFLATE stream (RFC 1951), with the CRC-32 they must have.
 
     ``opener`` gives a new stream of exactly ``compressed_size`` bytes of DEFLATE data. A layer reuses that
-    data as the body of a gzip member and checks size and CRC while it inflates it for the diff_id.
+    data as the body of a gzip member and checks size and CRC while it inflates it for the diff_id. ``where``
+    is the archive that it is from, for messages.
     """
 
     opener: Callable[[], BinaryIO]
     compressed_size: int
     size: int
     crc32: int
+    where: str | None = None
 
     def open_deflated(self) -> BinaryIO:
         """A new stream over the compressed bytes; the caller closes it."""
@@ -76,9 +78,11 @@ class Deflated:
             try:
                 data = inflater.decompress(stream.read(), self.size + 1)
             except zlib.error as error:
-                raise IntegrityError(f"a compressed member is damaged: {error}") from error
+                raise IntegrityError(f"a compressed member is damaged: {error}", where=self.where) from error
         if len(data) != self.size or zlib.crc32(data) != self.crc32:
-            raise IntegrityError("a compressed member does not have the size and CRC that its archive states")
+            raise IntegrityError(
+                "a compressed member does not have the size and CRC that its archive states", where=self.where
+            )
         return io.BytesIO(data)
 
 

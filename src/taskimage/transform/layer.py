@@ -159,13 +159,14 @@ class _Writer:
                             break
                         data = b"" if inflater.needs_input else inflater.decompress(b"", _CHUNK)
         except self._igzip.error as error:  # type: ignore[misc]
-            raise IntegrityError(f"{path!r} is not a DEFLATE stream: {error}") from error
+            raise IntegrityError(f"{path!r} is not a DEFLATE stream: {error}", where=body.where) from error
         whole = inflater.eof and not inflater.unused_data and compressed == body.compressed_size
         if not whole or size != body.size or crc != body.crc32:
             raise IntegrityError(
                 f"{path!r} inflates to {size} bytes with CRC {crc:08x}"
                 f"{'' if whole else ' and its stream does not end where it should'}; "
-                f"its archive states {body.size} bytes with CRC {body.crc32:08x}"
+                f"its archive states {body.size} bytes with CRC {body.crc32:08x}",
+                where=body.where,
             )
         self._write(struct.pack("<II", crc, size & 0xFFFFFFFF))
 

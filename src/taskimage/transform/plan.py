@@ -82,12 +82,14 @@ def plan(
         parameters = (str(lock.python.digest), *bytecode)
         origin = f"python: CPython {lock.python.version}"
         plans.append(LayerPlan(kind="interpreter", origin=origin, parameters=parameters))
-    plans += _compiled(lock.base, bytecode)
+    # The interpreter that compiles is the lock's; what a standalone one makes, Debian's own could not use.
+    of_debian = bytecode if lock.python.source == "suite" else ()
+    plans += _compiled(lock.base, of_debian)
     plans += [
         LayerPlan(kind="debs", origin=_origin("apt", group), debs=group)
         for group in grouped(lock.apt, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_APT_GROUPS)
     ]
-    plans += _compiled(lock.apt, bytecode)
+    plans += _compiled(lock.apt, of_debian)
     plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=tuple(effects)))
     plans.append(LayerPlan(kind="environment", origin="virtual environment", parameters=tuple(environment)))
     plans += [

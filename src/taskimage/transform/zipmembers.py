@@ -188,7 +188,7 @@ def _body(
 ) -> Body:
     packed = partial(open_section, opener, offset, info.compress_size, where=where)
     if info.compress_type == zipfile.ZIP_DEFLATED:
-        return Deflated(packed, info.compress_size, info.file_size, info.CRC)
+        return Deflated(packed, info.compress_size, info.file_size, info.CRC, where)
     if info.compress_type == zipfile.ZIP_STORED:
         if info.compress_size != info.file_size:
             raise IntegrityError(f"member {info.filename!r:.200} is stored with two sizes", where=where)

@@ -1,0 +1,1 @@
+"""Shell scripts, read and followed without a shell."""
