@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from taskimage.transform.deb.data import merged
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
@@ -69,7 +70,7 @@ def alternative_links(choices: Iterable[Choice], tree: Tree) -> tuple[Entry, ...
 
 def _links(link: str, name: str, path: str) -> list[Entry]:
     return [
-        Entry.symlink(posixpath.normpath(link).lstrip("/"), f"/{LINKS}/{name}"),
+        Entry.symlink(merged(posixpath.normpath(link).lstrip("/")), f"/{LINKS}/{name}"),
         Entry.symlink(f"{LINKS}/{name}", path),
     ]
 

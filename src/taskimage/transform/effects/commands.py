@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from taskimage.transform.deb.data import merged
@@ -40,6 +41,8 @@ _QUERIES = frozenset({
 _CHANGING = frozenset({"-i", "--in-place", "-exec", "-execdir", "-delete", "--install", "--unpack"})
 _FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin")
 # What update-alternatives does besides --install: a first installation has nothing to remove or set.
+# Manual pages are left out of images, and links to them with them.
+_MANUAL = re.compile(r"^/usr/share/man/|\.[1-9]\w*\.gz$")
 _ALTERNATIVE_QUERIES = frozenset({"--list", "--query", "--display", "--get-selections"})
 _ALTERNATIVE_REMOVALS = frozenset({"--remove", "--remove-all", "--auto"})
 
@@ -103,6 +106,8 @@ class Commands:
             self.reasons.append(f"writes {path or 'a file'}")
 
     def _report(self, name: str, call: Call) -> Result:
+        if any(word and _MANUAL.search(word) for word in call.arguments):
+            return UNKNOWN
         shown = " ".join("…" if word is None else word for word in (name, *call.arguments))
         self.reasons.append(f"runs {shown:.120}")
         return UNKNOWN
