@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.command import SPEC, Command, Quickstart
+from tests.command import SPEC, Quickstart
 
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
@@ -173,15 +173,6 @@ def test_the_linker_s_cache_is_what_the_image_s_own_ldconfig_would_write(quickst
 # -- the same bytes ------------------------------------------------------------------------------------------
 
 
-def fresh_store(quickstart: Quickstart, home: Path) -> Command:
-    """A store that has what was fetched, and nothing that was made."""
-    for name in ("inputs", "records/urls"):
-        source = quickstart.command.home / name
-        if source.exists():
-            shutil.copytree(source, home / name, copy_function=os.link)
-    return Command(home)
-
-
 def copied_project(folder: Path) -> Path:
     """The quickstart in another folder, with other times and modes."""
     project = folder / "ein anderer Ort"
@@ -201,7 +192,7 @@ def copied_project(folder: Path) -> Path:
 def test_the_same_lock_gives_the_same_manifest(
     quickstart: Quickstart, tmp_path: Path, env: dict[str, str], prefix: tuple[str, ...]
 ) -> None:
-    command = fresh_store(quickstart, tmp_path / "home")
+    command = quickstart.command.afresh(tmp_path / "home")
     spec = copied_project(tmp_path)
     output = command.succeed("build", "--locked", str(spec), env=env, prefix=prefix, cwd=tmp_path)
     assert output.strip() == quickstart.reference
@@ -212,7 +203,7 @@ def test_the_same_lock_gives_the_same_manifest_to_a_user_without_rights(quicksta
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--no-new-privs")
     folder = Path("/tmp") / f"taskimage-nobody-{os.getpid()}"
     try:
-        command = fresh_store(quickstart, folder / "home")
+        command = quickstart.command.afresh(folder / "home")
         spec = copied_project(folder)
         for path in [folder, *folder.rglob("*")]:
             if path.is_dir():

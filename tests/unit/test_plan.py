@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskimage.model.digest import Digest
-from taskimage.model.lock import PlatformLock, PythonPin, WheelPin
+from taskimage.model.lock import DebPin, PlatformLock, PythonPin, WheelPin
 from taskimage.model.oci import Platform
 from taskimage.transform.plan import LayerPlan, plan
 
@@ -61,6 +62,29 @@ def test_one_changed_wheel_changes_one_layer(wheels: list[WheelPin]) -> None:
     before = {item.key for item in planned(*wheels)}
     after = {item.key for item in planned(changed, *wheels[1:])}
     assert len(before - after) == len(after - before) == 1
+
+
+@pytest.mark.parametrize(("source", "compiled"), [("suite", 1), ("standalone", 0)])
+def test_debian_s_python_is_compiled_by_no_other_interpreter(source: str, compiled: int) -> None:
+    deb = DebPin(
+        package="python3-apt",
+        version="1",
+        architecture="amd64",
+        archive="debian",
+        suite="bookworm",
+        path="pool/python3-apt.deb",
+        size=1,
+        digest=Digest.of(b"1"),
+    )
+    lock = PlatformLock(
+        platform=Platform("linux", "amd64"),
+        suite="bookworm",
+        python=PythonPin(version="3.11.7", source=source),
+        base=(),
+        apt=(deb,),
+    )
+    plans = plan(lock, effects=["1"], environment=["opt/venv"], bytecode=["3.11.7", "1"])
+    assert [item.debs for item in plans if item.kind == "bytecode"] == [(deb,)] * compiled
 
 
 def test_a_big_wheel_has_a_layer_of_its_own() -> None:

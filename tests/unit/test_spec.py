@@ -143,7 +143,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"builder_options": {"taskimage": {"waive_scripts": "x"}}}, "waive_scripts is 'x'"),
     ({"builder_options": {"taskimage": {"byte_code": True}}}, "unknown switch 'byte_code'"),
     ({"builder_options": {"task_image": {}}}, "unknown builder 'task_image'"),
-    ({"builder_options": {"x": object()}}, "wanted text, a number"),
+    ({"builder_options": {"x": object}}, "wanted text, a number"),
 ]
 
 

@@ -88,10 +88,12 @@ class CPython:
         finals = {found for found in builds if not found.is_prerelease} or builds.keys()
         wanted = [found for found in finals if str(found) == version or str(found).startswith(f"{version}.")]
         if not wanted:
-            minors = sorted({found.release[:2] for found in finals})
+            minor = ".".join(version.split(".")[:2])
+            minors = dict.fromkeys(f"{found.major}.{found.minor}" for found in sorted(finals))
+            patches = [str(found) for found in sorted(finals) if str(found).startswith(f"{minor}.")]
             raise NotFound(
                 f"no standalone CPython {version!r} for {platform} is known",
-                hint="wanted one of " + ", ".join(f"{major}.{minor}" for major, minor in minors),
+                hint="wanted one of " + ", ".join(patches or minors),
             )
         return str(max(wanted)), builds[max(wanted)].partition(_ROOT_END)[2]
 

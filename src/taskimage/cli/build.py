@@ -87,6 +87,8 @@ def _build(spec: Path, values: Namespace, output: Output | None, references: lis
     settings = Settings.load()
     with progress(quiet=values.quiet) as listener:
         built = build(spec, **_asked(values), push=values.push, settings=settings, listener=listener)
+        if built.fresh:
+            listener(Notice("nothing to do: the store has this image"))
         if output is not None:
             export(built.manifest, output, name=built.names[0], settings=settings)
     references.append(built.reference)

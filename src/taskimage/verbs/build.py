@@ -134,7 +134,6 @@ def build(
     tools = Tools(settings, listener, offline, loaded.spec.options.expired_indexes)
     prepared = prepare(tools, loaded, locked=locked or settings.locked, force=force, tag=tag)
     if not force and (known := _known_image(tools, prepared)):
-        listener(Notice("nothing to do: the store has this image"))
         return _built(tools, prepared, known, made=0, fresh=True)
     layers, made = _layers(tools, prepared, force=force)
     content = assemble(layers, prepared.execution, platform=prepared.lock.platform, created=prepared.created)
@@ -197,7 +196,7 @@ def load_spec(
 def _check_push(spec: ImageSpec, *, push: bool | None) -> None:
     if push or (push is None and spec.registry):
         raise CannotBuild(
-            f"pushing {spec.name!r} to {spec.registry or 'a registry'!r} is not served yet",
+            f"pushing {spec.name!r} to {repr(spec.registry) if spec.registry else 'a registry'} is not served yet",
             hint="build with --no-push (push=False), and hand the image on with -o oci:DIR and a tool of your own",
         )
 

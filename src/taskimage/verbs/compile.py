@@ -110,7 +110,7 @@ class Bytecode(contextlib.ExitStack):
     def _minimal(self) -> list[DebPin]:
         """The packages of the interpreter and all that they depend on, sorted."""
         base = {pin.package: pin for pin in self._lock.base}
-        todo = [f"python{self._lock.python.minor}-minimal", "libc6"]
+        todo = [f"python{self._lock.python.minor}-minimal", "libc6", "libcrypt1"]
         found: dict[str, DebPin] = {}
         while todo:
             name = todo.pop()

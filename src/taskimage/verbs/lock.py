@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from taskimage.adapters.checkedfile import explained, open_regular
 from taskimage.adapters.requirementsfile import RequirementsFile
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import (
@@ -24,6 +25,7 @@ from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.oci import Platform
 from taskimage.model.served import check_served
+from taskimage.verbs.placed import placed
 from taskimage.verbs.tools import Tools
 
 __all__ = ["lock", "lock_path", "read_lock", "resolve", "wants_of", "write_lock"]
@@ -71,12 +73,15 @@ def lock(
 
 
 def read_lock(path: Path) -> Lock | None:
-    """The lock in the file ``path``; None when there is none. Raises BadInput when it cannot be read."""
+    """The lock in the file ``path``; None when there is none. Raises BadInput, NotAllowed when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        with open_regular(path) as file:
+            data = file.read()
+    except NotFound:
         return None
-    return loads(text, where=str(path))
+    except OSError as error:
+        raise explained(error, path) from error
+    return loads(data, where=str(path))
 
 
 def write_lock(lock: Lock, path: Path) -> None:
@@ -136,21 +141,26 @@ def _resolve_platform(
 ) -> PlatformLock:
     tell = tools.listener
     tell(Started("resolve", f"Resolving for {platform}"))
-    python = _python(tools, wants, platform)
-    base = (*BASE, f"python{python.minor}") if python.source == "suite" else BASE
-    debian = tools.debian.resolve(wants.suite, platform.debian, base=base, apt=wants.apt_packages)
     kept = [item for item in keep.platforms if item.platform == platform] if keep else []
-    wheels = tools.pypi.resolve(
-        python=python.version,
-        platform=platform,
-        packages=_with_host_runtime(wants),
-        requirements=requirements_of(loaded),
-        index=loaded.spec.pip_index,
-        extra_indexes=loaded.spec.pip_extra_index_url or (),
-        glibc=_glibc(debian.base),
-        keep=[pin for item in kept for pin in item.wheels],
-        upgrade_packages=upgrade_packages,
-    )
+    python = _python(tools, wants, platform, keep=[item.python for item in kept])
+    # Standalone builds bring their own libraries, apart from what the Linux Standard Base has: libc and libcrypt.
+    interpreter = f"python{python.minor}" if python.source == "suite" else "libcrypt1"
+    with placed(loaded.spec, "apt_packages"):
+        debian = tools.debian.resolve(
+            wants.suite, platform.debian, base=(*BASE, interpreter), apt=wants.apt_packages
+        )
+    with placed(loaded.spec, "packages"):
+        wheels = tools.pypi.resolve(
+            python=python.version,
+            platform=platform,
+            packages=_with_host_runtime(wants),
+            requirements=requirements_of(loaded),
+            index=loaded.spec.pip_index,
+            extra_indexes=loaded.spec.pip_extra_index_url or (),
+            glibc=_glibc(debian.base),
+            keep=[pin for item in kept for pin in item.wheels],
+            upgrade_packages=upgrade_packages,
+        )
     count = len(debian.base) + len(debian.apt) + len(wheels)
     tell(Done("resolve", f"Resolved {count} packages for {platform}: Python {python.version}"))
     return PlatformLock(
@@ -163,15 +173,16 @@ def _resolve_platform(
     )
 
 
-def _python(tools: Tools, wants: Wants, platform: Platform) -> PythonPin:
-    """The suite's own interpreter where it has the wanted version, else a standalone one."""
+def _python(tools: Tools, wants: Wants, platform: Platform, *, keep: Sequence[PythonPin]) -> PythonPin:
+    """The suite's own interpreter where it has the wanted version, else a standalone one: of ``keep`` if it does."""
     minor = ".".join(wants.python.split(".")[:2])
     found = tools.debian.candidate(wants.suite, platform.debian, f"python{minor}")
     if found is not None:
         version = re.split(r"[-~+]", found.rpartition(":")[2])[0]
         if wants.python in {version, minor}:
             return PythonPin(version=version, source="suite")
-    return tools.cpython.resolve(wants.python, platform)
+    fitting = [pin for pin in keep if pin.source == "standalone" and wants.python in {pin.version, pin.minor}]
+    return fitting[0] if fitting else tools.cpython.resolve(wants.python, platform)
 
 
 def _glibc(base: Sequence[DebPin]) -> tuple[int, int]:
