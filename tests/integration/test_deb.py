@@ -17,7 +17,7 @@ import pytest
 
 from taskimage.model.oci import Platform
 from taskimage.transform.deb import Deb, read_deb
-from taskimage.transform.effects import Effects, byte_compiled, effects
+from taskimage.transform.effects.emulation import Effects, byte_compiled, effects
 from taskimage.transform.entry import Entry
 
 pytestmark = pytest.mark.integration

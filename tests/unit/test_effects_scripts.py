@@ -8,8 +8,10 @@ from typing import TypeAlias
 import pytest
 
 from taskimage.model.oci import Platform
+from taskimage.model.user import User
 from taskimage.transform.deb import Deb
-from taskimage.transform.effects import Effects, Unhandled, User, byte_compiled, effects
+from taskimage.transform.effects.emulation import Effects, byte_compiled, effects
+from taskimage.transform.effects.scripts import Unhandled
 from taskimage.transform.entry import BytesBody, Entry
 
 MakePackage: TypeAlias = Callable[..., Deb]

@@ -14,14 +14,14 @@ _GROUP = "root:x:0:\nstaff:x:50:\nbroken\n"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", User(0, 0, "/root")),
-        ("root", User(0, 0, "/root")),
-        ("1000", User(1000, 0, "/home/flytekit")),
-        ("1000:0", User(1000, 0, "/home/flytekit")),
-        ("flytekit:staff", User(1000, 50, "/home/flytekit")),
-        ("1000:7", User(1000, 7, "/home/flytekit")),
-        ("app", User(7, 8, "/")),
-        ("12345", User(12345, 0, "/")),
+        ("", User(uid=0, gid=0, home="/root")),
+        ("root", User(uid=0, gid=0, home="/root")),
+        ("1000", User(uid=1000, gid=0, home="/home/flytekit")),
+        ("1000:0", User(uid=1000, gid=0, home="/home/flytekit")),
+        ("flytekit:staff", User(uid=1000, gid=50, home="/home/flytekit")),
+        ("1000:7", User(uid=1000, gid=7, home="/home/flytekit")),
+        ("app", User(uid=7, gid=8, home="/")),
+        ("12345", User(uid=12345, gid=0, home="/")),
     ],
 )
 def test_a_user_is_found_by_name_or_number(text: str, expected: User) -> None:
@@ -29,8 +29,8 @@ def test_a_user_is_found_by_name_or_number(text: str, expected: User) -> None:
 
 
 def test_an_image_without_the_files_runs_as_a_number() -> None:
-    assert User.find("1000:0", passwd="", group="") == User(1000, 0, "/")
-    assert User.find("", passwd="", group="") == User(0, 0, "/")
+    assert User.find("1000:0", passwd="", group="") == User(uid=1000, gid=0, home="/")
+    assert User.find("", passwd="", group="") == User(uid=0, gid=0, home="/")
 
 
 @pytest.mark.parametrize(("text", "file"), [("nobody-here", "/etc/passwd"), ("root:no-group", "/etc/group")])

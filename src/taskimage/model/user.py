@@ -1,4 +1,4 @@
-"""The user that a command runs as in an image (OCI image-spec, config.md, ``User``)."""
+"""Users of an image: those that it has (passwd(5)), and the one that its commands run as (config.md, ``User``)."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from taskimage.model.errors import BadInput
 __all__ = ["User"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user and a group in numbers, and a home folder."""
+    """A user of an image, as in its /etc/passwd; ``gid`` is the primary group's number."""
 
+    name: str = ""
     uid: int
     gid: int
     home: str
+    shell: str = "/bin/bash"
+    gecos: str = ""
 
     @classmethod
     def find(cls, text: str, *, passwd: str, group: str) -> User:
-        """The user that ``text`` (``user``, ``uid``, ``user:group``, ``uid:gid``; "" is root) means.
+        """Numbers and home of the user that ``text`` (``user``, ``uid``, ``user:group``, ``uid:gid``; "" is root) means.
 
         ``passwd`` and ``group`` are the texts of the image's files (passwd(5), group(5)). Raises BadInput for
         a name that they do not have.
@@ -31,7 +34,7 @@ class User:
             raise BadInput(f"user {name!r:.100} of the image is not in its /etc/passwd")
         uid = int(entry[2]) if entry else int(name or 0)
         gid = _gid(group_name, group) if group_name else int(entry[3]) if entry else 0
-        return cls(uid, gid, entry[5] if entry and entry[5] else "/")
+        return cls(uid=uid, gid=gid, home=entry[5] if entry and entry[5] else "/")
 
 
 def _gid(name: str, group: str) -> int:

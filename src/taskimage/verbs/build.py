@@ -20,16 +20,14 @@ from taskimage.model.oci import Descriptor, ExecutionConfig, Platform, canonical
 from taskimage.model.served import check_served
 from taskimage.model.spec import ImageSpec
 from taskimage.model.tag import spec_tag
+from taskimage.model.user import User
 from taskimage.transform import bytecode, effects
 from taskimage.transform.assemble import BuiltImage, Layer, assemble
-from taskimage.transform.effects import User
 from taskimage.transform.plan import LayerPlan, plan
 from taskimage.transform.runtime import HOME, PREFIX, runtime_config
 from taskimage.transform.source import source_entries, tree_digest
 from taskimage.transform.tarheader import MTIME
-from taskimage.verbs.inputs import Indexes
 from taskimage.verbs.lock import read_lock, resolve, wants_of
-from taskimage.verbs.make import known_layer, make_layers
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Built", "Prepared", "build", "load_spec", "prepare"]
@@ -260,6 +258,9 @@ def _known_image(tools: Tools, prepared: Prepared) -> BuiltImage | None:
 
 
 def _layers(tools: Tools, prepared: Prepared, *, force: bool) -> tuple[list[Layer], int]:
+    from taskimage.verbs.inputs import Indexes
+    from taskimage.verbs.make import known_layer, make_layers
+
     layers = {item: None if force else known_layer(tools, item) for item in prepared.plans}
     missing = [item for item, layer in layers.items() if layer is None]
     spec = prepared.loaded.spec

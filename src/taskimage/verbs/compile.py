@@ -49,7 +49,7 @@ class Bytecode(contextlib.ExitStack):
 
     def of_debs(self, pins: Sequence[DebPin]) -> tuple[Entry, ...]:
         """The .pyc files that the postinst of these packages would have made."""
-        from taskimage.transform.effects import byte_compiled
+        from taskimage.transform.effects.emulation import byte_compiled
 
         return self._compiled(
             [pin.digest for pin in pins], lambda: byte_compiled([self._inputs.deb(pin) for pin in pins])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
+from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, Warned
 from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
+from taskimage.model.user import User
 from taskimage.transform.assemble import LAYER_KEY, Layer
-from taskimage.transform.effects import User, effects
 from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 from taskimage.transform.plan import LayerPlan
@@ -21,6 +25,9 @@ from taskimage.verbs.compile import Bytecode
 from taskimage.verbs.inputs import Indexes, Inputs
 from taskimage.verbs.overlap import check_overlaps
 from taskimage.verbs.tools import Tools
+
+if TYPE_CHECKING:
+    from taskimage.transform.effects.scripts import Unhandled
 
 __all__ = ["known_layer", "make_layers"]
 
@@ -48,9 +55,12 @@ def make_layers(
     waived: Sequence[str],
 ) -> dict[LayerPlan, Layer]:
     """A layer for each of ``plans``, all of which the store lacks; it has them afterwards."""
+    if not plans:
+        return {}
     with (
         Inputs(tools, indexes=indexes, python=lock.python.minor, prefix=PREFIX) as inputs,
         Bytecode(tools, inputs, lock) as compiler,
+        _advised(),
     ):
         maker = _Maker(
             tools=tools, lock=lock, inputs=inputs, compiler=compiler if bytecode else None,
@@ -70,11 +80,22 @@ def make_layers(
             try:
                 made = dict(zip(order, pool.map(maker.make, order), strict=True))
             except BaseException:
+                maker.stopped.set()
                 pool.shutdown(cancel_futures=True)
                 raise
         size = sum(layer.descriptor.size for layer in made.values())
         tools.listener(Done("layers", f"Made {len(plans)} layers, {size / 1e6:.1f} MB"))
         return made
+
+
+@contextlib.contextmanager
+def _advised() -> Iterator[None]:
+    """In the block, an error about what a package holds says what to do."""
+    try:
+        yield
+    except IntegrityError as error:
+        error.hint = error.hint or "it was published like this: choose another version, or leave it out"
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +109,19 @@ class _Maker:
     users: Sequence[User]
     files: Sequence[Entry]
     waived: Sequence[str]
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def make(self, plan: LayerPlan) -> Layer:
-        """The layer of ``plan``, which the store has from now on."""
+        """The layer of ``plan``, which the store has from now on; CancelledError once ``stopped`` is set."""
         store = self.tools.store
         with store.pending_blob() as pending:
-            diff_id = write_layer(self._fragments(plan), pending.write)
+
+            def write(data: bytes) -> None:
+                if self.stopped.is_set():
+                    raise CancelledError
+                pending.write(data)
+
+            diff_id = write_layer(self._fragments(plan), write)
         descriptor = Descriptor(
             media_type=LAYER_GZIP,
             digest=pending.digest,
@@ -139,15 +167,20 @@ class _Maker:
                 yield self.compiler.of_wheel(pin)
 
     def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        from taskimage.transform.effects.emulation import effects
+
         debs = [self.inputs.deb(pin) for pin in plan.debs]
         found = effects(debs, platform=self.lock.platform, users=self.users)
-        for script in found.unknown:
-            if script.package not in self.waived:
-                self.tools.listener(
-                    Warned(
-                        f"{script.package}: its {script.script} is not run ({script.reason})",
-                        hint="if the image works without it, say so: builder_options: "
-                        f"{{taskimage: {{waive_scripts: [{script.package}]}}}}",
-                    )
-                )
+        self._warn([script for script in found.unknown if script.package not in self.waived])
         yield found.entries
+
+    def _warn(self, unknown: Sequence[Unhandled]) -> None:
+        """Name each script that does more than is emulated, with all that it does; the way out stands once."""
+        scripts: dict[tuple[str, str], list[str]] = {}
+        for one in unknown:
+            scripts.setdefault((one.package, one.script), []).append(one.reason)
+        names = ", ".join(dict.fromkeys(package for package, _ in scripts))
+        hint = f"if the image works without, say so: builder_options: {{taskimage: {{waive_scripts: [{names}]}}}}"
+        for number, ((package, script), reasons) in enumerate(scripts.items(), start=1):
+            text = f"{package}: its {script} is not run, which {'; '.join(reasons)}"
+            self.tools.listener(Warned(text, hint if number == len(scripts) else None))

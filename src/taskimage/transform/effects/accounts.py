@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from taskimage.model.user import User
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
@@ -16,18 +16,6 @@ SHADOW = 42
 # Debian policy 9.2.2: what packages may take as they are installed.
 DYNAMIC = range(100, 1000)
 NOLOGIN = "/usr/sbin/nologin"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """A user of an image; ``gid`` is the primary group's number."""
-
-    name: str
-    uid: int
-    gid: int
-    home: str
-    shell: str = "/bin/bash"
-    gecos: str = ""
 
 
 class Accounts:
