@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from pysequoia import Tsk
+from tests.case import Case
 
 from taskimage.adapters.store import Store
 from taskimage.model.oci import LAYER_GZIP, Descriptor
@@ -37,3 +39,18 @@ def keep_layer() -> KeepLayer:
         )
 
     return keep
+
+
+@pytest.fixture(scope="session")
+def archive_key() -> Tsk:
+    """The key that signs a Debian archive."""
+    return Tsk.generate("Archive <archive@example.org>")
+
+
+@pytest.fixture
+def case(tmp_path: Path, archive_key: Tsk) -> Iterator[Case]:
+    """A spec and its package sources on loopback, of which an image can be built in a moment."""
+    made = Case(tmp_path, archive_key)
+    made.spec()
+    yield made
+    made.close()

@@ -29,11 +29,6 @@ def unheard(_: int) -> None:
     """For fetches whose progress does not matter."""
 
 
-@pytest.fixture(scope="module")
-def key() -> Tsk:
-    return Tsk.generate("Archive <archive@example.org>")
-
-
 @pytest.fixture
 def mirrors(tmp_path: Path) -> Iterator[Callable[[], Mirror]]:
     opened: list[Mirror] = []
@@ -50,8 +45,8 @@ def mirrors(tmp_path: Path) -> Iterator[Callable[[], Mirror]]:
 
 
 @pytest.fixture
-def archive(mirrors: Callable[[], Mirror], key: Tsk) -> Archive:
-    archive = Archive(mirrors(), key)
+def archive(mirrors: Callable[[], Mirror], archive_key: Tsk) -> Archive:
+    archive = Archive(mirrors(), archive_key)
     archive.publish_all()
     return archive
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
-import threading
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sources import CANARY, Index
 
 from taskimage.adapters.http import Answer, Http
 from taskimage.adapters.pypi import PyPI
@@ -39,121 +34,7 @@ from taskimage.model.events import Event, Warned
 from taskimage.model.lock import WheelPin
 from taskimage.model.oci import Platform
 
-CANARY = "s3cr3t+canary/x"
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
-
-
-def wheel(
-    name: str, version: str, *, tag: str = "py3-none-any", needs: Sequence[str] = (), python: str = ""
-) -> tuple[str, bytes]:
-    """The file name and bytes of a wheel with nothing but metadata."""
-    stream = BytesIO()
-    folder = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr(f"{folder}/METADATA", metadata(name, version, needs=needs, python=python))
-        archive.writestr(f"{folder}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n")
-        archive.writestr(f"{folder}/RECORD", "")
-    return f"{name}-{version}-{tag}.whl", stream.getvalue()
-
-
-def metadata(name: str, version: str, *, needs: Sequence[str] = (), python: str = "") -> str:
-    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-    lines += [f"Requires-Python: {python}"] * bool(python) + [f"Requires-Dist: {need}" for need in needs]
-    return "\n".join(lines) + "\n"
-
-
-class Index:
-    """A package index: the Simple API in JSON or HTML, with basic authentication where it is wanted."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.json = True
-        self.core_metadata = True
-        self.bounds: dict[str, str] = {}
-        self.password: str | None = None
-        self.status = 200
-        self.asked: list[str] = []
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                owner.asked.append(self.path)
-                status, kind, body = owner.answer(self.path, self.headers.get("Authorization", ""))
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-            do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.httpd.handle_error = lambda *_: None  # type: ignore[method-assign]
-        self.url = f"http://127.0.0.1:{self.httpd.server_port}/simple"
-        threading.Thread(target=self.httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def add(self, name: str, version: str, **more: Any) -> str:
-        file, body = wheel(name, version, **more)
-        self.files[file] = body
-        if self.core_metadata:
-            given = {key: more[key] for key in ("needs", "python") if key in more}
-            self.files[f"{file}.metadata"] = metadata(name, version, **given).encode()
-        return file
-
-    def with_login(self, user: str = "me", password: str = CANARY) -> str:
-        from urllib.parse import quote
-
-        self.password = password
-        return self.url.replace("://", f"://{user}:{quote(password, safe='')}@")
-
-    def answer(self, path: str, authorization: str) -> tuple[int, str, bytes]:
-        if self.password is not None:
-            want = base64.b64encode(f"me:{self.password}".encode()).decode()
-            if authorization != f"Basic {want}":
-                return 401, "text/plain", b"who are you"
-        if self.status != 200:
-            return self.status, "text/plain", b"no"
-        first, _, last = path.strip("/").partition("/")
-        if first == "files" and last in self.files:
-            return 200, "application/octet-stream", self.files[last]
-        listed = [
-            name for name in self.files if name.partition("-")[0] == last and name.endswith((".whl", ".gz"))
-        ]
-        if first != "simple" or not listed:
-            return 404, "text/plain", b"not here"
-        return self.page_json(listed) if self.json else self.page_html(listed)
-
-    def page_json(self, listed: list[str]) -> tuple[int, str, bytes]:
-        files = [
-            {
-                "filename": name,
-                "url": f"../../files/{name}",
-                "hashes": {"sha256": hashlib.sha256(self.files[name]).hexdigest()},
-                "size": len(self.files[name]),
-                **({"core-metadata": True} if self.core_metadata else {}),
-                **({"requires-python": self.bounds[name]} if name in self.bounds else {}),
-            }
-            for name in listed
-        ]
-        body = {"meta": {"api-version": "1.1"}, "name": listed[0].partition("-")[0], "files": files}
-        return 200, "application/vnd.pypi.simple.v1+json", json.dumps(body).encode()
-
-    def page_html(self, listed: list[str]) -> tuple[int, str, bytes]:
-        anchors = "".join(
-            f'<a href="../../files/{name}#sha256={hashlib.sha256(self.files[name]).hexdigest()}">{name}</a><br>'
-            for name in listed
-        )
-        return 200, "text/html", f"<!DOCTYPE html><html><body>{anchors}</body></html>".encode()
-
-    def close(self) -> None:
-        self.httpd.shutdown()
-        self.httpd.server_close()
 
 
 @pytest.fixture

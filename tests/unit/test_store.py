@@ -84,7 +84,7 @@ def test_a_record_that_cannot_be_read_is_none(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("code", "kind", "reason"),
-    [(errno.ENOSPC, CannotBuild, "no space left"), (errno.EACCES, NotAllowed, "cannot write")],
+    [(errno.ENOSPC, CannotBuild, "no space left"), (errno.EACCES, NotAllowed, "cannot use the store")],
 )
 def test_a_full_or_closed_disk_is_told_with_a_way_out(
     store: Store, code: int, kind: type[Exception], reason: str
@@ -97,5 +97,5 @@ def test_a_full_or_closed_disk_is_told_with_a_way_out(
 
 def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotAllowed, match="cannot write"):
+    with pytest.raises(NotAllowed, match="cannot use the store"):
         Store(tmp_path / "file" / "home").put_blob(b"x")

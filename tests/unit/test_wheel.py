@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import csv
-import hashlib
 import io
 import stat
 import tempfile
@@ -17,6 +15,7 @@ from typing import BinaryIO, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.archives import record, record_digest
 
 from taskimage.model.errors import CannotBuild, IntegrityError, TaskImageError
 from taskimage.transform.entry import BytesBody, Deflated, Entry, StreamBody
@@ -30,22 +29,10 @@ WHEEL = b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-n
 Files = Mapping[str, bytes]
 
 
-def digest(data: bytes) -> str:
-    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-
-
-def record(files: Files) -> bytes:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerows((path, digest(data), len(data)) for path, data in files.items())
-    rows.writerow((f"{INFO}/RECORD", "", ""))
-    return text.getvalue().encode()
-
-
 def files_of(extra: Files = {}) -> dict[str, bytes]:  # noqa: B006 - never changed
     """A wheel's files, RECORD last and true."""
     files = {"demo.py": b"x = 1\n" * 20, f"{INFO}/METADATA": METADATA, f"{INFO}/WHEEL": WHEEL, **extra}
-    return {**files, f"{INFO}/RECORD": files.get(f"{INFO}/RECORD", record(files))}
+    return {**files, f"{INFO}/RECORD": files.get(f"{INFO}/RECORD", record(files, INFO))}
 
 
 def write(path: Path, files: Files, *, executable: str = "", method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -146,7 +133,7 @@ def test_scripts_for_python_run_the_venvs_python(
     found = tree(read(files_of({"demo_pkg-1.0.data/scripts/tool": script.encode()})))
     entry = found["opt/venv/bin/tool"]
     assert text(entry) == installed
-    assert f"../../../bin/tool,{digest(installed.encode())},{len(installed)}\n" in text(
+    assert f"../../../bin/tool,{record_digest(installed.encode())},{len(installed)}\n" in text(
         found[f"{SITE}/{INFO}/RECORD"]
     )
     assert isinstance(entry.body, BytesBody) == (script != installed), "what stays the same is not read"
@@ -185,7 +172,7 @@ def test_record_names_every_file_but_itself_with_its_digest(read: Callable[..., 
     assert rows.pop(f"{INFO}/RECORD") == ["", ""]
     at = {f"{SITE}/{path}".replace(f"{SITE}/../../../", "opt/venv/"): row for path, row in rows.items()}
     wanted = {
-        path: [digest(text(entry).encode()), str(entry.size)]
+        path: [record_digest(text(entry).encode()), str(entry.size)]
         for path, entry in found.items()
         if not path.endswith("/RECORD")
     }
@@ -215,7 +202,9 @@ def test_weak_digests_of_record_are_replaced(read: Callable[..., Wheel]) -> None
     files[f"{INFO}/RECORD"] = b"".join(
         f"{path},md5=AAAA,\n".encode() for path in files if not path.endswith("RECORD")
     )
-    assert f"demo.py,{digest(files['demo.py'])},120\n" in text(tree(read(files))[f"{SITE}/{INFO}/RECORD"])
+    assert f"demo.py,{record_digest(files['demo.py'])},120\n" in text(
+        tree(read(files))[f"{SITE}/{INFO}/RECORD"]
+    )
 
 
 def test_signatures_of_record_need_no_line_in_it(read: Callable[..., Wheel]) -> None:

@@ -49,10 +49,9 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise explained(error, path) from error
-    file = open(descriptor, "rb", buffering=0)  # noqa: SIM115, PTH123 - the caller closes it
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return cast("BinaryIO", file)
-    file.close()
+        return cast("BinaryIO", open(descriptor, "rb", buffering=0))  # noqa: PTH123 - the caller closes it
+    os.close(descriptor)
     raise BadInput("not a regular file", where=os.fspath(path))
 
 

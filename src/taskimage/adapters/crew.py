@@ -26,6 +26,10 @@ _GRACE = 1.0
 _LOOK_UP = 0.2
 
 
+class _StoppedError(Exception):
+    """The crew has stopped; nobody waits for what this thread does."""
+
+
 class Crew:
     """What the threads of one `run` share."""
 
@@ -45,8 +49,11 @@ class Crew:
 
     @classmethod
     def run(cls, work: Callable[[T], object], items: Iterable[T]) -> None:
-        """``work`` is done on every item by up to `SIZE` threads; raises the first failure."""
-        crew = cls()
+        """``work`` is done on every item by up to `SIZE` threads; raises the first failure.
+
+        A crew that is run by a member of another one stops with that.
+        """
+        crew, outer = cls(), cls.current()
         todo = deque(items)
         working = min(cls.SIZE, len(todo))
         try:
@@ -56,6 +63,7 @@ class Crew:
                 # Not Thread.join, which takes the thread for ended after Ctrl-C. And in short waits, since a
                 # signal may reach another thread, and then nothing wakes this one.
                 working -= crew._ended.acquire(timeout=_LOOK_UP)
+                outer.check()
         except BaseException:
             crew._stop()
             raise
@@ -69,6 +77,11 @@ class Crew:
     def waited(self, seconds: float) -> bool:
         """True after ``seconds``; False, at once, when the crew stops."""
         return not self._stopped.wait(seconds)
+
+    def check(self) -> None:
+        """Ends the work of this thread when the crew has stopped: for work that is long and waits for nothing."""
+        if self._stopped.is_set():
+            raise _StoppedError
 
     @contextlib.contextmanager
     def watching(self, response: urllib3.BaseHTTPResponse) -> Iterator[None]:

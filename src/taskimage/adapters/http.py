@@ -183,7 +183,9 @@ class Http:
             for chunk in self._chunks(url, response, decode=False):
                 if item.size is not None and pending.size + len(chunk) > item.size:
                     raise IntegrityError(
-                        f"more than the {item.size} bytes that were expected", where=redacted(url)
+                        f"more than the {item.size} bytes that were expected",
+                        where=redacted(url),
+                        hint="find out why the file has changed before it is locked again",
                     )
                 pending.write(chunk)
                 moved(len(chunk))

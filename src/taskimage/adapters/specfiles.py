@@ -93,12 +93,26 @@ def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpe
     try:
         with open_regular(file) as stream:
             data = stream.read(MAX_BYTES + 1)
+    except NotFound as error:
+        error.hint = _nearest(file)
+        raise
     except OSError as error:
         raise explained(error, file) from error
     if root is not None and not root.is_dir():
         raise NotFound("no such folder to take relative paths from", where=str(root))
     spec, warnings = read_spec(data, path=str(file))
     return LoadedSpec(spec=spec, path=file, root=root, warnings=warnings)
+
+
+def _nearest(file: Path) -> str:
+    """What to do about a spec that is not there."""
+    from difflib import get_close_matches
+
+    beside = [path.name for path in file.parent.glob("*.y*ml")]
+    near = get_close_matches(file.name, beside, n=1)
+    if near or len(beside) == 1:
+        return f"did you mean {str(file.with_name((near or beside)[0]))!r}?"
+    return "name the YAML file that describes the image"
 
 
 def requirements_of(source: LoadedSpec | ImageSpec) -> tuple[RequirementsFile, ...]:

@@ -14,6 +14,7 @@ killed leaves nothing that looks whole and is not.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import fcntl
@@ -30,6 +31,17 @@ from taskimage.model.errors import CannotBuild, IntegrityError, NotAllowed, Task
 from taskimage.model.oci import canonical_json
 
 __all__ = ["Pending", "Store"]
+
+
+_UNFINISHED: set[Path] = set()
+
+
+@atexit.register
+def _remove_unfinished() -> None:
+    """Remove what threads still write that nobody waits for: a server may let them hang for long."""
+    for path in tuple(_UNFINISHED):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 class Pending:
@@ -93,6 +105,7 @@ class Store:
                     f"got {pending.size} bytes with digest {pending.digest}, "
                     f"wanted {'some' if size is None else size} bytes with digest {want}",
                     where=where,
+                    hint="find out why the file has changed before it is locked again",
                 )
             self._rename(pending, self.input_path(want))
 
@@ -123,7 +136,8 @@ class Store:
     def record(self, kind: str, key: Digest) -> Mapping[str, Any] | None:
         """The record of ``kind`` that was kept for ``key``; None when there is none that can be read."""
         try:
-            return cast("Mapping[str, Any]", json.loads(self._record_path(kind, key).read_bytes()))
+            with self.explained():
+                return cast("Mapping[str, Any]", json.loads(self._record_path(kind, key).read_bytes()))
         except (FileNotFoundError, ValueError):
             return None
 
@@ -168,10 +182,12 @@ class Store:
         try:
             with self.explained(), tempfile.NamedTemporaryFile(dir=tmp, delete=False) as file:
                 path = Path(file.name)
+                _UNFINISHED.add(path)
                 yield Pending(cast("BinaryIO", file), path)
         finally:
             if path is not None:
                 path.unlink(missing_ok=True)
+                _UNFINISHED.discard(path)
 
     def _rename(self, pending: Pending, target: Path) -> None:
         self._make(target.parent)
@@ -180,8 +196,10 @@ class Store:
         pending.path.rename(target)
 
     def _make(self, folder: Path) -> None:
-        with self.explained():
+        try:
             folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._explained(error) or self._unusable(error) from error
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
@@ -199,9 +217,17 @@ class Store:
                 f"no space left while writing to the store at {str(self.home)!r}",
                 hint="free some space, or set TASKIMAGE_HOME to a folder on a larger disk",
             )
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            return NotAllowed(
-                f"cannot write to the store at {str(self.home)!r}: {error.strerror}",
-                hint="set TASKIMAGE_HOME to a folder that you may write to",
+        if error.errno == errno.EFBIG:
+            return CannotBuild(
+                f"a file of the store at {str(self.home)!r} would be larger than this process may write",
+                hint="raise the limit (ulimit -f)",
             )
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            return self._unusable(error)
         return None
+
+    def _unusable(self, error: OSError) -> NotAllowed:
+        return NotAllowed(
+            f"cannot use the store at {str(self.home)!r}: {error.strerror}",
+            hint="set TASKIMAGE_HOME to a folder that you may write to",
+        )

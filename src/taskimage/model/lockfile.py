@@ -52,21 +52,23 @@ def dumps(lock: Lock) -> str:
     return "".join(parts)
 
 
-def loads(text: str, *, where: str) -> Lock:
-    """The lock that ``text`` holds. Raises BadInput, naming ``where`` and the part that is wrong."""
+def loads(text: str | bytes, *, where: str) -> Lock:
+    """The lock that ``text``, in UTF-8, holds. Raises BadInput, naming ``where`` and the part that is wrong."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(text if isinstance(text, str) else text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"not a lock: {error}", where=where, hint=_REMAKE) from error
     version = document.get("lock-version")
     if version != VERSION:
         newer = isinstance(version, int) and version > VERSION
         raise BadInput(
-            f"lock-version is {version!r}; this taskimage reads {VERSION}",
+            f"lock-version is {version!r}; this taskimage reads {VERSION}"
+            if "lock-version" in document
+            else "not a lock: it has no lock-version",
             where=where,
             hint="use a newer taskimage" if newer else _REMAKE,
         )
@@ -127,7 +129,7 @@ def diff(old: Lock, new: Lock) -> tuple[str, ...]:
     return tuple(lines)
 
 
-_REMAKE = "make it anew with `taskimage lock`"
+_REMAKE = "restore it, or remove it and make it anew with `taskimage lock`"
 
 
 def _named(lock: Lock) -> dict[tuple[str, str, str], tuple[str, Digest]]:
@@ -190,6 +192,8 @@ def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
     if "sha256" in values:
         values["digest"] = Digest.parse(f"sha256:{values.pop('sha256')}")
     for key, value in values.items():
+        if key not in kind.__slots__:
+            raise TypeError(f"{key!r:.200} is no key of an input")
         wanted = Digest if key == "digest" else int if key == "size" else str
         if type(value) is not wanted:
             raise TypeError(f"{key} = {value!r:.200} is no {wanted.__name__}")

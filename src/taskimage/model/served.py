@@ -21,9 +21,11 @@ _BUILDERS = (None, "taskimage", "default")
 
 def unserved(spec: ImageSpec) -> tuple[str, ...]:
     """One line for each thing that ``spec`` asks for and this version does not build, with its place."""
-    return tuple(
-        f"{spec.origin.place(key)}: {message}" if spec.origin else message for key, message in _unserved(spec)
-    )
+    found = _unserved(spec)
+    if (origin := spec.origin) is None:
+        return tuple(message for _, message in found)
+    in_order = sorted(found, key=lambda item: origin.position(item[0]))
+    return tuple(f"{origin.place(key)}: {message}" for key, message in in_order)
 
 
 def check_served(spec: ImageSpec) -> None:

@@ -31,10 +31,14 @@ class Origin:
 
     def place(self, key: Key) -> str:
         """``file:line:column`` of ``key``, or of the nearest key above it."""
+        line, column = self.position(key)
+        return f"{self.path}:{line}:{column}"
+
+    def position(self, key: Key) -> tuple[int, int]:
+        """Line and column, from 1, of ``key``, or of the nearest key above it."""
         while key and key not in self.places:
             key = key[:-1]
-        line, column = self.places.get(key, (1, 1))
-        return f"{self.path}:{line}:{column}"
+        return self.places.get(key, (1, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,12 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from taskimage.adapters.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput
+from taskimage.model.errors import BadInput, IntegrityError
 from taskimage.model.events import Done, Moved, Started
 from taskimage.model.lock import DebPin, PythonPin, WheelPin
 from taskimage.transform.entry import Entry
@@ -86,9 +85,7 @@ class Inputs(contextlib.ExitStack):
             )
         if interpreter and interpreters:
             jobs.append(lambda: self._tools.cpython.fetch(interpreter, moved=moved))
-        with ThreadPoolExecutor(len(jobs)) as pool:
-            for future in [pool.submit(job) for job in jobs]:
-                future.result()
+        self._tools.http.each(lambda job: job(), jobs)
         tell(Done("fetch", f"Fetched {len(wanted)} packages, {total / 1e6:.1f} MB"))
 
     def _is_missing(self, pin: DebPin | WheelPin | PythonPin) -> bool:
@@ -115,8 +112,14 @@ class Inputs(contextlib.ExitStack):
     def _read_deb(self, pin: DebPin) -> Deb:
         from taskimage.transform.deb import read_deb
 
+        where = pin.path.rpartition("/")[2]
         with self._tools.store.input_path(pin.digest).open("rb") as stream:
-            return read_deb(stream, self._spool(), where=pin.path.rpartition("/")[2])
+            deb = read_deb(stream, self._spool(), where=where)
+        if (deb.package, deb.version) != (pin.package, pin.version):
+            raise IntegrityError(
+                f"is {deb.package!r} {deb.version}, locked as {pin.package!r} {pin.version}", where=where
+            )
+        return deb
 
     def _read_wheel(self, pin: WheelPin) -> Wheel:
         from taskimage.transform.wheel import read_wheel

@@ -90,7 +90,9 @@ def _image(target: str, settings: Settings, listener: Listener) -> tuple[Store, 
     if target.endswith((".yaml", ".yml")):
         from taskimage.verbs.build import build
 
-        return store, load(store, build(Path(target), push=False, settings=settings, listener=listener).manifest)
+        return store, load(
+            store, build(Path(target), push=False, settings=settings, listener=listener).manifest
+        )
     name, _, digest = target.partition("@")
     tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
     descriptor = find(store, digest or target) or find(store, tagged)

@@ -18,7 +18,7 @@ from taskimage.adapters.debian.solve import solve
 from taskimage.adapters.debian.universe import Universe
 from taskimage.adapters.http import Fetch, Http
 from taskimage.adapters.store import Store
-from taskimage.model.errors import BadInput
+from taskimage.model.errors import BadInput, NotFound
 from taskimage.model.events import Listener, ignore
 from taskimage.model.lock import DebPin
 
@@ -113,7 +113,14 @@ class Debian:
         """
         missing = [pin for pin in pins if not self._store.input_path(pin.digest).exists()]
         if missing:
-            self._http.fetch(self._store, [self._wanted(pin) for pin in missing], moved=moved)
+            try:
+                self._http.fetch(self._store, [self._wanted(pin) for pin in missing], moved=moved)
+            except NotFound as error:
+                error.hint = (
+                    "mirrors keep the newest versions only: lock anew with `taskimage lock --upgrade`, or set "
+                    "TASKIMAGE_DEBIAN_MIRROR to one that has it"
+                )
+                raise
 
     def _wanted(self, pin: DebPin) -> Fetch:
         urls = tuple(f"{root}/{quote(pin.path)}" for root in self._mirrors.of(pin.archive))

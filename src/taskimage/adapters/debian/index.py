@@ -5,6 +5,7 @@ bookworm's list is 50 MB of text with 63,440 packages: it is read once, and aske
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def unpack(data: bytes, size: int, *, where: str) -> Iterator[bytes]:
 
 
 def write_index(chunks: Iterable[bytes], architecture: str, path: Path, *, where: str) -> None:
-    """Write the index of a Packages file, which comes in pieces, to ``path``. Raises IntegrityError."""
+    """Write the index of a Packages file, which comes in pieces, to ``path``. Raises IntegrityError, OSError."""
     database = sqlite3.connect(path)
     try:
         # The file is made aside and kept whole or not at all: a journal would guard nothing.
@@ -101,6 +102,10 @@ def write_index(chunks: Iterable[bytes], architecture: str, path: Path, *, where
         database.commit()
     except (KeyError, ValueError) as error:
         raise IntegrityError(f"cannot be read as a list of packages: {error}", where=where) from error
+    except sqlite3.OperationalError as error:
+        # What the system said to SQLite comes out in words alone before Python 3.11.
+        number = errno.ENOSPC if "is full" in str(error) else errno.EIO
+        raise OSError(number, str(error), str(path)) from error
     finally:
         database.close()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from taskimage.adapters.crew import Crew
 from taskimage.adapters.debian.index import FORMAT, Index, unpack, write_index
 from taskimage.adapters.debian.mirrors import Mirrors, archive_of
 from taskimage.adapters.debian.release import Listed, Release
@@ -23,6 +24,7 @@ __all__ = ["Pocket", "Pockets"]
 
 _LARGEST_RELEASE = 4 << 20
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -68,19 +70,27 @@ class Pockets:
         return self._known[key]
 
     def _read(self, suite: str, architecture: str) -> list[Pocket]:
-        from concurrent.futures import ThreadPoolExecutor
-
         names = (suite, f"{suite}-updates", f"{suite}-security")
-        with ThreadPoolExecutor(len(names), thread_name_prefix="debian") as pool:
-            releases = list(pool.map(self._release, names))
-            main = releases[0]
-            if main is None:
-                raise self._absent(suite)
-            for name, release in zip(names, releases, strict=True):
-                if release is None and main.is_served:
-                    raise self._absent(name)
-            present = [release for release in releases if release is not None]
-            return list(pool.map(lambda release: self._pocket(release, architecture), present))
+        releases = self._each(self._release, names)
+        main = releases[0]
+        if main is None:
+            raise self._absent(suite)
+        for name, release in zip(names, releases, strict=True):
+            if release is None and main.is_served:
+                raise self._absent(name)
+        present = [release for release in releases if release is not None]
+        return self._each(lambda release: self._pocket(release, architecture), present)
+
+    def _each(self, read: Callable[[S], T], items: Sequence[S]) -> list[T]:
+        """What ``read`` gives for each item, all of them at a time."""
+        results: dict[int, T] = {}
+
+        def work(numbered: tuple[int, S]) -> None:
+            number, item = numbered
+            results[number] = read(item)
+
+        self.http.each(work, enumerate(items))
+        return [results[number] for number in range(len(items))]
 
     def _absent(self, suite: str) -> NotFound:
         if self.offline:
@@ -155,10 +165,10 @@ class Pockets:
                 hint="the mirror is probably being updated: try again in a few minutes",
             ) from error
         where = f"{suite} {listed.path}"
-        with self.store.temporary_directory() as temporary:
+        with self.store.explained(), self.store.temporary_directory() as temporary:
             made = Path(temporary) / "index.sqlite"
             chunks = unpack(packed, release.unpacked_size(listed), where=where)
-            write_index(chunks, architecture, made, where=where)
+            write_index(_while_wanted(chunks), architecture, made, where=where)
             self.store.write_file(path, made.read_bytes())
         self.listener(Done(step, f"Read the packages of {suite}"))
 
@@ -184,4 +194,14 @@ class Pockets:
                     if not isinstance(failure, NotFound):
                         self.listener(Warned(f"another mirror was used: {failure.message}", failure.hint))
                 return result
-        raise next((error for error in failures if not isinstance(error, NotFound)), failures[0])
+        failure = next((error for error in failures if not isinstance(error, NotFound)), failures[0])
+        if isinstance(failure, Unreachable):
+            failure.hint = f"{failure.hint}; other mirrors are set with TASKIMAGE_DEBIAN_MIRROR"
+        raise failure
+
+
+def _while_wanted(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """``chunks``, until the crew stops."""
+    for chunk in chunks:
+        Crew.current().check()
+        yield chunk

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskimage.model.errors import BadInput, IntegrityError, NotFound
+from taskimage.model.errors import BadInput, IntegrityError
 
 if TYPE_CHECKING:
     from pysequoia import Cert
@@ -18,6 +18,7 @@ __all__ = ["Keyring"]
 
 SHIPPED = Path(__file__).parents[2] / "data" / "debian-archive-keyring.pgp"
 
+_SETTING = "look at TASKIMAGE_DEBIAN_KEYRING; unset, the keys that come with taskimage are used"
 _DASHED = re.compile(rb"^-----[^\n]*", re.MULTILINE)
 _ENVELOPE = [
     b"-----BEGIN PGP SIGNED MESSAGE-----",
@@ -34,20 +35,19 @@ class Keyring:
 
     @classmethod
     def load(cls, path: Path = SHIPPED) -> Keyring:
-        """The certificates of the file at ``path``, binary or armored. Raises NotFound, BadInput."""
+        """The certificates of the file at ``path``, binary or armored. Raises BadInput."""
         from pysequoia import Cert
 
         try:
             certificates = Cert.split_bytes(path.read_bytes())
         except OSError as error:
-            raise NotFound(
-                f"cannot read the keyring {str(path)!r}: {error.strerror}",
-                hint="look at TASKIMAGE_DEBIAN_KEYRING; unset, the keys that come with taskimage are used",
+            raise BadInput(
+                f"cannot read the keyring {str(path)!r}: {error.strerror}", hint=_SETTING
             ) from error
         except RuntimeError as error:
-            raise BadInput(f"not a keyring of OpenPGP certificates: {str(path)!r}") from error
+            raise BadInput(f"not a keyring of OpenPGP certificates: {str(path)!r}", hint=_SETTING) from error
         if not certificates:
-            raise BadInput(f"no OpenPGP certificate is in the keyring {str(path)!r}")
+            raise BadInput(f"no OpenPGP certificate is in the keyring {str(path)!r}", hint=_SETTING)
         return cls({certificate.fingerprint: certificate for certificate in certificates})
 
     def signed_text(self, data: bytes, *, now: datetime, where: str) -> str:

@@ -48,14 +48,16 @@ def look_up(http: Http, pins: Sequence[tuple[WheelPin, Index]]) -> Mapping[Diges
 
     def ask(wanted: list[tuple[WheelPin, Index]]) -> None:
         name, index = wanted[0][0].name, wanted[0][1]
-        files = {file.name: file for file in project_files(http, index, name)}
+        elsewhere = f"lock again with --upgrade-package {name}, or name an index that has it"
+        try:
+            files = {file.name: file for file in project_files(http, index, name)}
+        except NotFound as error:
+            error.hint = elsewhere
+            raise
         for pin, _ in wanted:
             file = files.get(pin.file)
             if file is None:
-                raise NotFound(
-                    f"{pin.file!r} is not on the index {index}",
-                    hint=f"lock again with --upgrade-package {pin.name}, or name an index that has it",
-                )
+                raise NotFound(f"{pin.file!r} is not on the index {index}", hint=elsewhere)
             if file.sha256 is not None and file.sha256 != pin.digest.hex:
                 raise IntegrityError(
                     f"the index {index} has {pin.file!r} with sha256 {file.sha256}, wanted {pin.digest.hex}",
