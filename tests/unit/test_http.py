@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from taskimage.adapters import network
-from taskimage.adapters.http import Fetch, Http, redacted
+from taskimage.adapters.http import Fetch, Http, network, redacted
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import (

@@ -29,7 +29,7 @@ EXCEPTIONS = {
 BACK = {
     ("taskimage.model.codec", "taskimage.model.schema"),
     ("taskimage.model.reference", "taskimage.model.misreference"),
-    ("taskimage.model.spec", "taskimage.model.tag"),
+    ("taskimage.model.spec", "taskimage.model.spec.tag"),
 }
 
 # Floors 0 and 1 run with network, clock, other programs and temporary files gone.

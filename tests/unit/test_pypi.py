@@ -17,7 +17,7 @@ from taskimage.adapters.pypi.indexes import indexes
 from taskimage.adapters.pypi.requirements import Requirements
 from taskimage.adapters.pypi.simple import File, read_page
 from taskimage.adapters.pypi.target import Target
-from taskimage.adapters.requirementsfile import RequirementsFile, read_requirements
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import (

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from taskimage.model.builderoptions import BuilderOptions
 from taskimage.model.errors import CannotBuild, InvalidSpec
-from taskimage.model.frozen import FrozenMap, freeze, thaw
 from taskimage.model.oci import Platform
-from taskimage.model.served import check_served, unserved
 from taskimage.model.spec import FIELDS, ImageSpec
-from taskimage.model.specproblem import dotted
+from taskimage.model.spec.builderoptions import BuilderOptions
+from taskimage.model.spec.frozen import FrozenMap, freeze, thaw
+from taskimage.model.spec.problem import dotted
+from taskimage.model.spec.served import check_served, unserved
 
 
 def test_fields_are_flytekits_in_its_order() -> None:

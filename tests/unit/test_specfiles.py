@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from taskimage.adapters.checkedfile import explained, open_checked
 from taskimage.adapters.specfiles import collect, host_python, load, lock_path, requirements_of
+from taskimage.adapters.specfiles.checkedfile import explained, open_checked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import (
     BadInput,

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from taskimage.model.spec import ImageSpec
-from taskimage.model.specyaml import read_spec
-from taskimage.model.tag import FileDigests, image_name, spec_id, spec_tag
+from taskimage.model.spec.reading import read_spec
+from taskimage.model.spec.tag import FileDigests, image_name, spec_id, spec_tag
 
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 

@@ -17,9 +17,9 @@ from taskimage.model.image import Image
 from taskimage.model.lock import Lock, PlatformLock, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.oci import Descriptor, ExecutionConfig, Platform, canonical_json
-from taskimage.model.served import check_served
 from taskimage.model.spec import ImageSpec
-from taskimage.model.tag import spec_tag
+from taskimage.model.spec.served import check_served
+from taskimage.model.spec.tag import spec_tag
 from taskimage.model.user import User
 from taskimage.transform import bytecode, effects
 from taskimage.transform.assemble import BuiltImage, Layer, assemble

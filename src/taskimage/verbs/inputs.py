@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
-from taskimage.adapters.requirementsfile import RequirementsFile
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, IntegrityError
 from taskimage.model.events import Done, Moved, Started

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from taskimage.adapters.checkedfile import explained, open_regular
-from taskimage.adapters.requirementsfile import RequirementsFile
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import (
     LoadedSpec,
@@ -18,13 +16,15 @@ from taskimage.adapters.specfiles import (
     lock_path,
     requirements_of,
 )
+from taskimage.adapters.specfiles.checkedfile import explained, open_regular
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import NotFound
 from taskimage.model.events import Done, Listener, Started, ignore
 from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.oci import Platform
-from taskimage.model.served import check_served
+from taskimage.model.spec.served import check_served
 from taskimage.verbs.placed import placed
 from taskimage.verbs.tools import Tools
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from taskimage.model.errors import BadInput, CannotBuild, NotFound
 from taskimage.model.spec import ImageSpec
-from taskimage.model.specproblem import Key
+from taskimage.model.spec.problem import Key
 
 __all__ = ["placed"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import Fetch, Http
 from taskimage.adapters.pypi.indexes import Index, indexes
-from taskimage.adapters.requirementsfile import RequirementsFile
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, NotFound, Unreachable

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from taskimage.adapters.http import redacted
-from taskimage.adapters.network import basic, origin
+from taskimage.adapters.http.network import basic, origin
 from taskimage.model.errors import BadInput
 
 __all__ = ["DEFAULT", "Index", "indexes", "scrubbed"]

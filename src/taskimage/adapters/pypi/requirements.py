@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import redacted
-from taskimage.adapters.requirementsfile import RequirementsFile
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.errors import BadInput, CannotBuild, InvalidSpec, NotFound, Problem
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from taskimage.adapters import network
+from taskimage.adapters.http import network
 from taskimage.adapters.pypi.indexes import Index, scrubbed
 from taskimage.adapters.pypi.requirements import Requirements
 from taskimage.adapters.pypi.target import Target

@@ -22,8 +22,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from taskimage.adapters.checkedfile import Hasher, explained, hash_file, open_checked
-from taskimage.adapters.ignorerules import IgnoreRules
+from taskimage.adapters.specfiles.checkedfile import Hasher, explained, hash_file, open_checked
+from taskimage.adapters.specfiles.ignorerules import IgnoreRules
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.transform.entry import StreamBody

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskimage.adapters.checkedfile import open_regular
+from taskimage.adapters.specfiles.checkedfile import open_regular
 from taskimage.model.errors import BadInput
 from taskimage.transform.dockerignore import DockerIgnore
 

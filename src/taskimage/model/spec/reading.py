@@ -13,11 +13,11 @@ import yaml
 
 from taskimage.model.errors import InvalidSpec, Problem
 from taskimage.model.events import Warned
-from taskimage.model.frozen import freeze
 from taskimage.model.spec import FIELDS, ImageSpec, Origin
-from taskimage.model.specfields import VERSIONS, field_problems
-from taskimage.model.specproblem import Key, SpecProblem, dotted, suggestion
-from taskimage.model.yamltext import Loader, compose, parts, place
+from taskimage.model.spec.fieldrules import VERSIONS, field_problems
+from taskimage.model.spec.frozen import freeze
+from taskimage.model.spec.problem import Key, SpecProblem, dotted, suggestion
+from taskimage.model.spec.yamltext import Loader, compose, parts, place
 
 __all__ = ["read_spec"]
 

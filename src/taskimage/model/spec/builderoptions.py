@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from taskimage.model.specproblem import SpecProblem, suggestion
+from taskimage.model.spec.problem import SpecProblem, suggestion
 
 __all__ = ["NAMESPACE", "BuilderOptions", "option_problems"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from taskimage.model.builderoptions import NAMESPACE
 from taskimage.model.errors import CannotBuild
 from taskimage.model.spec import ImageSpec
-from taskimage.model.specproblem import Key, dotted, shown
+from taskimage.model.spec.builderoptions import NAMESPACE
+from taskimage.model.spec.problem import Key, dotted, shown
 
 __all__ = ["check_served", "unserved"]
 

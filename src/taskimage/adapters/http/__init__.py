@@ -16,9 +16,9 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from taskimage.adapters import network
-from taskimage.adapters.answers import Transient, judge, retry_after, unreachable
 from taskimage.adapters.crew import Crew
+from taskimage.adapters.http import network
+from taskimage.adapters.http.answers import Transient, judge, retry_after, unreachable
 from taskimage.adapters.store import Pending, Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from taskimage.adapters.checkedfile import Hasher, explained, open_regular
-from taskimage.adapters.filetree import TreeReader
-from taskimage.adapters.requirementsfile import RequirementsFile, read_requirements
+from taskimage.adapters.specfiles.checkedfile import Hasher, explained, open_regular
+from taskimage.adapters.specfiles.filetree import TreeReader
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.model.errors import BadInput, NotFound, TaskImageError
 from taskimage.model.events import Warned
 from taskimage.model.spec import ImageSpec
-from taskimage.model.specproblem import Key, dotted
-from taskimage.model.tag import FileDigests
+from taskimage.model.spec.problem import Key, dotted
+from taskimage.model.spec.tag import FileDigests
 from taskimage.transform.source import SourceTree, merge
 
 __all__ = [
@@ -86,8 +86,8 @@ def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpe
         NotAllowed: It cannot be read.
         InvalidSpec: It has problems; all of them are listed.
     """
-    from taskimage.model.specyaml import read_spec
-    from taskimage.model.yamltext import MAX_BYTES
+    from taskimage.model.spec.reading import read_spec
+    from taskimage.model.spec.yamltext import MAX_BYTES
 
     file = Path(path)
     try:

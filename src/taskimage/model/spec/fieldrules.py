@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from taskimage.model.builderoptions import option_problems
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
-from taskimage.model.specproblem import Key, SpecProblem
+from taskimage.model.spec.builderoptions import option_problems
+from taskimage.model.spec.problem import Key, SpecProblem
 
 __all__ = ["VERSIONS", "field_problems"]
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from taskimage.model.builderoptions import BuilderOptions
 from taskimage.model.errors import InvalidSpec, Problem
-from taskimage.model.frozen import freeze
 from taskimage.model.oci import Platform
-from taskimage.model.specfields import field_problems
-from taskimage.model.specproblem import Key
+from taskimage.model.spec.builderoptions import BuilderOptions
+from taskimage.model.spec.fieldrules import field_problems
+from taskimage.model.spec.frozen import freeze
+from taskimage.model.spec.problem import Key
 
 __all__ = ["FIELDS", "ImageSpec", "Origin"]
 
@@ -121,7 +121,7 @@ class ImageSpec:
     def id(self) -> str:
         """The id that flytekit gives this spec, from paths as they are written: the value of ``_F_IMG_ID``."""
         from taskimage.adapters.specfiles import host_machine
-        from taskimage.model.tag import spec_id
+        from taskimage.model.spec.tag import spec_id
 
         return spec_id(self, machine=host_machine())
 
@@ -129,13 +129,13 @@ class ImageSpec:
     def tag(self) -> str:
         """The tag that flytekit gives this spec and the files that it names now. Reads those files."""
         from taskimage.adapters.specfiles import collect, host_machine
-        from taskimage.model.tag import spec_tag
+        from taskimage.model.spec.tag import spec_tag
 
         return spec_tag(self, collect(self).digests, machine=host_machine())
 
     def image_name(self) -> str:
         """``[registry/]name:tag``. Reads the files that the spec names."""
-        from taskimage.model.tag import image_name
+        from taskimage.model.spec.tag import image_name
 
         return image_name(self, self.tag)
 

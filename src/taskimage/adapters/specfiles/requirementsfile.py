@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taskimage.adapters.checkedfile import open_regular
+from taskimage.adapters.specfiles.checkedfile import open_regular
 from taskimage.model.errors import BadInput, CannotBuild, NotFound
 
 __all__ = ["RequirementsFile", "read_requirements"]

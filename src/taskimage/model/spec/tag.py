@@ -11,8 +11,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from taskimage.model.frozen import thaw
 from taskimage.model.spec import FIELDS, ImageSpec
+from taskimage.model.spec.frozen import thaw
 
 __all__ = ["FileDigests", "image_name", "spec_id", "spec_tag"]
 
