@@ -93,6 +93,8 @@ def test_the_order_of_inputs_has_no_meaning(debs: list[DebPin]) -> None:
         (lambda text: text.replace("size = 70442", 'size = "x"'), "size = 'x' is no int"),
         (lambda text: text.replace(WHEEL.digest.hex, "beef"), "not a digest"),
         (lambda text: text.replace("name = ", "nmae = "), "nmae"),
+        (lambda text: text.replace("pool/main", "pool/../.."), "no plain path"),
+        (lambda text: text.replace("pool/main", "/pool"), "no plain path"),
         (lambda text: text.replace("linux/amd64", "plan9/amd64"), "not a platform"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Done", "Event", "Listener", "Moved", "Notice", "Started", "Warned", "ignore"]
+__all__ = ["Done", "Event", "Listener", "Moved", "Notice", "Started", "Warned", "counted", "ignore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +56,8 @@ Listener: TypeAlias = Callable[[Event], None]
 
 def ignore(_event: Event) -> None:
     """A listener for callers that want no progress."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, in words: ``1 layer``, ``2 layers``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

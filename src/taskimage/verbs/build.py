@@ -226,7 +226,7 @@ def _remembered(tools: Tools, loaded: LoadedSpec, wants: Wants, *, force: bool) 
     record = None if force else tools.store.record("resolutions", key)
     if record is not None:
         return loads(record["lock"], where="resolution in the store")
-    tools.listener(Notice("there is no lock; resolved for this machine alone (`taskimage lock` writes one)"))
+    tools.listener(Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)"))
     lock = resolve(tools, loaded, wants)
     tools.store.keep_record("resolutions", key, {"lock": dumps(lock)})
     return lock

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, IntegrityError
-from taskimage.model.events import Done, Moved, Started
+from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import DebPin, PythonPin, WheelPin
 from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
@@ -65,7 +65,7 @@ class Inputs(contextlib.ExitStack):
             return
         total = sum(pin.size for pin in wanted)
         tell = self._tools.listener
-        tell(Started("fetch", f"Fetching {len(wanted)} packages", total))
+        tell(Started("fetch", f"Fetching {counted(len(wanted), 'package')}", total))
 
         def moved(amount: int) -> None:
             tell(Moved("fetch", amount))
@@ -86,7 +86,7 @@ class Inputs(contextlib.ExitStack):
         if interpreter and interpreters:
             jobs.append(lambda: self._tools.cpython.fetch(interpreter, moved=moved))
         self._tools.http.each(lambda job: job(), jobs)
-        tell(Done("fetch", f"Fetched {len(wanted)} packages, {total / 1e6:.1f} MB"))
+        tell(Done("fetch", f"Fetched {counted(len(wanted), 'package')}, {total / 1e6:.1f} MB"))
 
     def _is_missing(self, pin: DebPin | WheelPin | PythonPin) -> bool:
         return pin.digest is not None and not self._tools.store.input_path(pin.digest).exists()

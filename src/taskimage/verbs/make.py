@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
-from taskimage.model.events import Done, Moved, Started, Warned
+from taskimage.model.events import Done, Moved, Started, Warned, counted
 from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.model.user import User
@@ -73,7 +73,8 @@ def make_layers(
         )
         if any(plan.wheels for plan in plans):
             check_overlaps(tools, inputs, lock.wheels)
-        tools.listener(Started("layers", f"Making {len(plans)} layers", len(plans), "layers"))
+        names = counted(len(plans), "layer")
+        tools.listener(Started("layers", f"Making {names}", sum(plan.size for plan in plans)))
         # The largest first, so that none is left over at the end.
         order = sorted(plans, key=lambda plan: -plan.size)
         with ThreadPoolExecutor(tools.workers, thread_name_prefix="layer") as pool:
@@ -84,7 +85,7 @@ def make_layers(
                 pool.shutdown(cancel_futures=True)
                 raise
         size = sum(layer.descriptor.size for layer in made.values())
-        tools.listener(Done("layers", f"Made {len(plans)} layers, {size / 1e6:.1f} MB"))
+        tools.listener(Done("layers", f"Made {names}, {size / 1e6:.1f} MB"))
         return made
 
 
@@ -129,7 +130,7 @@ class _Maker:
             annotations={LAYER_KEY: str(plan.key)},
         )
         store.keep_record("layers", plan.key, {"descriptor": descriptor.to_dict(), "diff_id": str(diff_id)})
-        self.tools.listener(Moved("layers", 1))
+        self.tools.listener(Moved("layers", plan.size))
         return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
 
     def _fragments(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
