@@ -198,6 +198,10 @@ def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
         if type(value) is not wanted:
             raise TypeError(f"{key} = {value!r:.200} is no {wanted.__name__}")
         # What follows a mirror's address must not lead away from it.
-        if key in ("path", "file") and (value.startswith("/") or ".." in value.split("/")):
+        if (
+            isinstance(value, str)
+            and key in ("path", "file")
+            and (value.startswith("/") or ".." in value.split("/"))
+        ):
             raise ValueError(f"{key} = {value!r:.200} is no plain path")
     return kind(**values)

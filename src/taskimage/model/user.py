@@ -20,6 +20,10 @@ class User:
     shell: str = "/bin/bash"
     gecos: str = ""
 
+    def passwd(self, field: str = "*") -> str:
+        """The user's line of /etc/passwd; its second ``field`` is ``*`` for no password, ``x`` for one that /etc/shadow has."""
+        return f"{self.name}:{field}:{self.uid}:{self.gid}:{self.gecos}:{self.home}:{self.shell}"
+
     @classmethod
     def find(cls, text: str, *, passwd: str, group: str) -> User:
         """Numbers and home of the user that ``text`` (``user``, ``uid``, ``user:group``, ``uid:gid``; "" is root) means.

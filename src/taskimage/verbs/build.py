@@ -17,6 +17,7 @@ from taskimage.model.image import Image
 from taskimage.model.lock import Lock, PlatformLock, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.oci import Descriptor, ExecutionConfig, Platform, canonical_json
+from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
@@ -34,7 +35,6 @@ __all__ = ["Built", "Prepared", "build", "load_spec", "prepare"]
 
 USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
 
-
 BUILDER: Final = "dev.taskimage.builder"
 """The annotation and label by which an image of ours is told from another builder's."""
 
@@ -49,6 +49,7 @@ class Prepared:
     plans: tuple[LayerPlan, ...]
     execution: ExecutionConfig
     created: int
+    content: Digest
     tags: tuple[str, ...]
 
     @property
@@ -65,11 +66,7 @@ class Prepared:
     @property
     def key(self) -> Digest:
         """The key of the image: equal keys mean equal manifests."""
-        return Digest.of(
-            canonical_json(
-                {"content": str(_content(self.plans, self.execution, self.lock)), "created": self.created}
-            )
-        )
+        return Digest.of(canonical_json({"content": str(self.content), "created": self.created}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +124,7 @@ def build(
         CannotBuild: The spec asks for what cannot be made.
     """
     settings = settings or Settings.load()
-    loaded = load_spec(path, root, platform, registry or settings.registry)
+    loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
     _check_push(loaded.spec, push=push)
     tools = Tools(settings, listener, offline, loaded.spec.options.expired_indexes)
     prepared = prepare(tools, loaded, locked=locked or settings.locked, force=force, tag=tag)
@@ -150,7 +147,7 @@ def prepare(tools: Tools, loaded: LoadedSpec, *, locked: bool, force: bool, tag:
     compiled = (platform.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
     plans = plan(
         platform,
-        effects=(str(effects.VERSION), *map(repr, USERS)),
+        effects=(str(effects.VERSION), *(user.passwd() for user in USERS)),
         environment=(PREFIX, platform.python.version, platform.python.executable),
         bytecode=compiled,
     )
@@ -162,23 +159,33 @@ def prepare(tools: Tools, loaded: LoadedSpec, *, locked: bool, force: bool, tag:
         env=spec.env,
         entrypoint=spec.entrypoint or (),
     )
+    content = _content(plans, execution, platform)
     flytekit_tag = spec_tag(spec, files.digests, machine=host_machine())
-    tags = (_content(plans, execution, platform).hex[:32], flytekit_tag) if pinned else (flytekit_tag,)
-    return Prepared(
+    tags = (content.hex[:32], flytekit_tag) if pinned else (flytekit_tag,)
+    prepared = Prepared(
         loaded=loaded,
         files=files,
         lock=platform,
         plans=plans,
         execution=execution,
         created=MTIME if tools.settings.source_date_epoch is None else tools.settings.source_date_epoch,
+        content=content,
         tags=(tag,) if tag else tags,
     )
+    for name in prepared.names:
+        Reference.parse(name)
+    return prepared
 
 
 def load_spec(
-    path: Path | ImageSpec, root: Path | None, platform: Platform | None, registry: str | None
+    path: Path | ImageSpec,
+    *,
+    root: Path | None,
+    platform: Platform | None,
+    registry: str | None,
+    settings: Settings,
 ) -> LoadedSpec:
-    """The spec of a YAML file, or a spec itself, with what the caller decides instead."""
+    """The spec of a YAML file, or a spec itself, with what the caller or else the settings decide."""
     if isinstance(path, ImageSpec):
         loaded = LoadedSpec(spec=path, path=Path(path.origin.path) if path.origin else None, root=root)
     else:
@@ -186,7 +193,8 @@ def load_spec(
     spec = loaded.spec
     if platform is not None:
         spec = dataclasses.replace(spec, platform=str(platform))
-    if registry is not None:
+    registry = registry or (settings.registry if spec.registry is None else None)
+    if registry:
         spec = dataclasses.replace(spec, registry=registry)
     return dataclasses.replace(loaded, spec=spec)
 

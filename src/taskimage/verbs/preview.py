@@ -46,7 +46,7 @@ def preview(
 ) -> Preview:
     """What `build` would do with the same arguments. Raises as it does for what cannot be built."""
     settings = settings or Settings.load()
-    loaded = load_spec(path, root, platform, registry or settings.registry)
+    loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
     tools = Tools(settings, listener, offline, loaded.spec.options.expired_indexes)
     prepared = prepare(tools, loaded, locked=locked or settings.locked, force=force, tag=tag)
     missing = [plan for plan in prepared.plans if force or known_layer(tools, plan) is None]

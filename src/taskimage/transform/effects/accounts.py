@@ -74,7 +74,7 @@ class Accounts:
         """The files. No account has a password; ``shadow`` says whether files of their own say so."""
         field = "x" if shadow else "*"
         users = self.users.values()
-        passwd = [f"{u.name}:{field}:{u.uid}:{u.gid}:{u.gecos}:{u.home}:{u.shell}\n" for u in users]
+        passwd = [f"{user.passwd(field)}\n" for user in users]
         group = [f"{n}:{field}:{gid}:{','.join(members)}\n" for n, (gid, members) in self.groups.items()]
         entries = [
             Entry.file("etc/passwd", "".join(passwd).encode()),
