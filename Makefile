@@ -2,7 +2,7 @@
 .PHONY: demo test unit check format setup bench lock
 
 test: check  ## every test: style, types, unit, integration, the README's promises
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist loadfile
 
 unit: setup  ## seconds, and no network
 	.venv/bin/python -m pytest tests/unit
