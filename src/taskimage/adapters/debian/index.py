@@ -68,6 +68,10 @@ class Package:
 
 def unpack(data: bytes, size: int, *, where: str) -> Iterator[bytes]:
     """The text in the xz file ``data`` in pieces; IntegrityError when it has not exactly ``size`` bytes."""
+    return _ahead(_unpacked(data, size, where))
+
+
+def _unpacked(data: bytes, size: int, where: str) -> Iterator[bytes]:
     import lzma
 
     decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=1 << 28)
@@ -84,6 +88,18 @@ def unpack(data: bytes, size: int, *, where: str) -> Iterator[bytes]:
         raise IntegrityError("not an xz file", where=where) from error
     if left or not decompressor.eof or decompressor.unused_data:
         raise IntegrityError(f"does not unpack to the {size} bytes that are signed for", where=where)
+
+
+def _ahead(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """``chunks``, each made while the one before it is used: decompressing leaves Python free."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    source = iter(chunks)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(next, source, None)
+        while (chunk := future.result()) is not None:
+            future = pool.submit(next, source, None)
+            yield chunk
 
 
 def write_index(chunks: Iterable[bytes], architecture: str, path: Path, *, where: str) -> None:
@@ -140,7 +156,9 @@ def _row(fields: Mapping[str, str]) -> tuple[str | int, ...]:
 
 def _providers(rows: Iterable[Mapping[str, str]], architecture: str) -> Iterator[tuple[str, str]]:
     for fields in rows:
-        for clause in parse_relations(fields.get("provides", ""), architecture):
+        if "provides" not in fields:
+            continue
+        for clause in parse_relations(fields["provides"], architecture):
             for relation in clause:
                 yield relation.name, fields["package"]
 
