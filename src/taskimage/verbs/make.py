@@ -77,7 +77,8 @@ def make_layers(
         tools.listener(Started("layers", f"Making {names}", sum(plan.size for plan in plans)))
         # The largest first, so that none is left over at the end.
         order = sorted(plans, key=lambda plan: -plan.size)
-        with ThreadPoolExecutor(tools.workers, thread_name_prefix="layer") as pool:
+        # Twice as many threads as processors: half of them wait for the compiling processes.
+        with ThreadPoolExecutor(2 * tools.workers, thread_name_prefix="layer") as pool:
             try:
                 made = dict(zip(order, pool.map(maker.make, order), strict=True))
             except BaseException:
