@@ -87,7 +87,7 @@ def _check(spec: Path, values: Namespace) -> int:
 
     path = lock_path(spec)
     lock = read_lock(path)
-    wants = wants_of(load(spec, root=values.root))
+    wants = wants_of(load(spec, root=values.root), lock)
     differences = ("there is no lock",) if lock is None else stale(lock, wants)
     for line in differences:
         say("error", f"{path}: {line}")

@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
 
-from taskimage.model.errors import BadInput, MissingKey, WrongType
+from taskimage.model.errors import BadInput, InvalidValue, MissingKey, WrongType
+from taskimage.model.shown import shown
 
 TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class JsonValue:
         Raises:
             MissingKey: (a KeyError) when a key is not there.
             WrongType: (a TypeError) for a list, mapping or bool where text belongs; ``where`` is the path to it.
-            ValueError: When the values contradict each other.
+            InvalidValue: (a ValueError) for a tag together with a digest, and for a number that is too long for text.
         """
         if isinstance(kvs, cls):
             return kvs
@@ -74,13 +75,14 @@ class JsonValue:
         """The value that a JSON text holds; the other arguments are those of ``json.loads``.
 
         Raises:
-            json.JSONDecodeError: (a ValueError) when it is not JSON.
-            TaskImageError: As `from_dict` does.
+            ValueError: The json module's own, when it is no JSON (a JSONDecodeError), no UTF-8, or has a number of
+                more digits than Python reads.
+            TaskImageError: As `from_dict` does; BadInput for JSON that is nested too deeply.
         """
         import json
 
         if not isinstance(s, (str, bytes, bytearray)):
-            raise WrongType(f"cannot read {cls.__name__} from {s!r:.200}; wanted JSON text")
+            raise WrongType(f"cannot read {cls.__name__} from {shown(s)}; wanted JSON text")
         try:
             kvs = json.loads(
                 s, parse_float=parse_float, parse_int=parse_int, parse_constant=parse_constant, **kw
@@ -107,16 +109,22 @@ class JsonValue:
         sort_keys: bool = False,
         **kw: Any,
     ) -> str:
-        """The value as JSON; the arguments are those of ``json.dumps``, without its ``cls`` (TypeError)."""
-        document = self.to_dict()
+        """The value as JSON; the arguments are those of ``json.dumps``, without its ``cls`` (TypeError).
+
+        UUIDs, decimals, enums, times (seconds since 1970) and collections are written as flytekit writes them.
+
+        Raises:
+            WrongType: (a TypeError) for what has no JSON, unless ``default`` knows what to do.
+            ValueError: The json module's own: NaN without ``allow_nan``, and what holds itself.
+        """
         if ensure_ascii and indent is None and separators is None and not sort_keys and not kw:
-            text = _flat_json(document)
+            text = _flat_json(self)
             if text is not None:
                 return text
         import json
 
         return json.dumps(
-            document,
+            self.to_dict(),
             cls=json.JSONEncoder,
             skipkeys=skipkeys,
             ensure_ascii=ensure_ascii,
@@ -147,6 +155,8 @@ class JsonValue:
 
         ``infer_missing`` fills in None for fields left out; with ``partial`` that goes for the ones that must be
         there too, with a RuntimeWarning. Unknown keys are a ValidationError unless ``unknown`` says otherwise.
+        The other arguments are marshmallow's. A ``load`` raises marshmallow's ValidationError for what is no
+        mapping of known fields, and for the rest what `from_dict` raises.
         """
         from taskimage.model.schema import schema_class
 
@@ -189,13 +199,16 @@ def _read_text(value: Any, _: bool) -> str:  # noqa: FBT001 - a Reader
     if isinstance(value, str):
         return value
     if isinstance(value, (bool, list, tuple, set, frozenset, Mapping)):
-        raise WrongType(f"found {value!r:.200}; wanted text")
-    return str(value)
+        raise WrongType(f"found {shown(value)}; wanted text")
+    try:
+        return str(value)
+    except ValueError as error:
+        raise InvalidValue(f"found {shown(value)}, a number of more digits than Python writes") from error
 
 
 def _read_list(read: Reader, values: Any, infer_missing: bool) -> list[Any]:  # noqa: FBT001 - a Reader
     if not isinstance(values, (list, tuple)):
-        raise WrongType(f"found {values!r:.200}; wanted a list")
+        raise WrongType(f"found {shown(values)}; wanted a list")
     result = []
     for index, value in enumerate(values):
         try:
@@ -218,7 +231,7 @@ def _mapping(cls: type, kvs: Any, *, infer_missing: bool) -> Mapping[str, Any]:
     if kvs is None and infer_missing:
         return {}
     wanted = ", ".join(name for name, _, _ in plan(cls))
-    raise WrongType(f"cannot read {cls.__name__} from {kvs!r:.200}; wanted a mapping with {wanted}")
+    raise WrongType(f"cannot read {cls.__name__} from {shown(kvs)}; wanted a mapping with {wanted}")
 
 
 def _lacks(cls: type, name: str, *, present: bool, infer_missing: bool) -> None:
@@ -252,19 +265,31 @@ def _plain(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
-def _flat_json(document: dict[str, Any]) -> str | None:
-    """What ``json.dumps`` makes of text and None, without the ten steps that it takes; None for anything else."""
-    from json.encoder import encode_basestring_ascii as quote
-
+def _flat_json(value: JsonValue) -> str | None:
+    """What ``json.dumps`` makes of fields of text and None, without its many steps; None for any others."""
+    keys, quote = _json_keys(type(value))
     parts = []
-    for name, value in document.items():
-        if value is None:
-            parts.append(f'"{name}": null')
-        elif type(value) is str:
-            parts.append(f'"{name}": {quote(value)}')
+    for name, key in keys:
+        item = getattr(value, name)
+        if item is None:
+            parts.append(key + "null")
+        elif type(item) is str:
+            parts.append(key + quote(item))
         else:
             return None
     return "{" + ", ".join(parts) + "}"
+
+
+def _json_keys_of(cls: type) -> tuple[tuple[tuple[str, str], ...], Callable[[str], str]]:
+    """The name of each field and what JSON has in front of its value, and what writes text as JSON."""
+    from json.encoder import encode_basestring_ascii as quote
+
+    return tuple((name, f"{quote(name)}: ") for name, _, _ in plan(cls)), quote
+
+
+_json_keys: Callable[[type], tuple[tuple[tuple[str, str], ...], Callable[[str], str]]] = functools.cache(
+    _json_keys_of
+)
 
 
 def _jsonable(value: Any) -> Any:
@@ -296,4 +321,4 @@ def foreign(value: Any) -> Any:
         return str(value)
     if isinstance(value, Enum):
         return value.value
-    raise WrongType(f"cannot write {value!r:.200} as JSON; wanted text, numbers, lists or mappings")
+    raise WrongType(f"cannot write {shown(value)} as JSON; wanted text, numbers, lists or mappings")

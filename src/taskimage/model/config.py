@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from taskimage.model.codec import JsonValue
 from taskimage.model.errors import InvalidValue, WrongType
 from taskimage.model.image import Image
+from taskimage.model.shown import shown
 
 TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class ImageConfig(JsonValue):
             InvalidValue: (a ValueError) for two default images.
             TaskImageError: As `Image.look_up_image_info` does.
         """
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            raise WrongType(f"cannot read {values!r:.200} for {param}; wanted a list of images")
+        if not _is_list(values):
+            raise WrongType(f"cannot read {shown(values)} for {param}; wanted a list of images")
         default: Image | None = None
         others = []
         for value in values:
@@ -67,7 +68,7 @@ class ImageConfig(JsonValue):
                 default = image
             else:
                 raise InvalidValue(
-                    f"two default images for {param}: {default.full!r} and {image.full!r}; wanted one",
+                    f"two default images for {param}: {shown(default.full)} and {shown(image.full)}; wanted one",
                     hint="give the others a name: NAME=IDENTIFIER",
                 )
         if default is None:
@@ -78,9 +79,16 @@ class ImageConfig(JsonValue):
 
     @classmethod
     def create_from(cls, default_image: Image | None, other_images: list[Image] | None = None) -> ImageConfig:
-        """The default image and the others together. Raises InvalidValue (a ValueError) when it is no Image."""
+        """The default image and the others together; ``images`` has all of them.
+
+        Raises:
+            InvalidValue: (a ValueError) when the default image is no Image.
+            WrongType: (a TypeError) when the others are no list.
+        """
         if default_image and not isinstance(default_image, Image):
             raise InvalidValue(f"the default image is a {type(default_image)}; wanted an Image or None")
+        if other_images is not None and not _is_list(other_images):
+            raise WrongType(f"the other images are {shown(other_images)}; wanted a list of Images")
         default = [default_image] if default_image else []
         return cls(default_image=default_image, images=[*default, *(other_images or ())])
 
@@ -104,7 +112,14 @@ class ImageConfig(JsonValue):
 
     @classmethod
     def from_images(cls, default_image: str | None, m: Mapping[str, str] | None = None) -> ImageConfig:
-        """The images that identifiers name: the default one, and others by their names, which may have no version."""
+        """The images that identifiers name: the default one, and others by their names, which may have no version.
+
+        Raises:
+            WrongType: (a TypeError) when ``m`` is no mapping.
+            TaskImageError: As `Image.look_up_image_info` does.
+        """
+        if m is not None and not isinstance(m, Mapping):
+            raise WrongType(f"the images are {shown(m)}; wanted identifiers by their names")
         return cls.create_from(_default(default_image), _others(m or {}))
 
     @classmethod
@@ -124,6 +139,11 @@ def _others(identifiers: Mapping[str, str]) -> list[Image]:
         Image.look_up_image_info(name, identifier, allow_no_tag_or_digest=True)
         for name, identifier in identifiers.items()
     ]
+
+
+def _is_list(values: object) -> bool:
+    """Whether it is walked through for its items, as lists, tuples and generators are."""
+    return isinstance(values, Iterable) and not isinstance(values, (str, bytes, bytearray, Mapping))
 
 
 def _named(value: Any) -> Image:

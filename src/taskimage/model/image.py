@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ from taskimage.model.errors import (
     MissingVersion,
     WrongType,
 )
+from taskimage.model.shown import shown
 
 TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from taskimage.model.reference import Reference
 
@@ -46,7 +49,7 @@ class Image(JsonValue):
     def __post_init__(self) -> None:
         if self.tag is not None and self.digest is not None:
             raise InvalidValue(
-                f"an image has a tag or a digest; found tag={self.tag!r} and digest={self.digest!r}",
+                f"an image has a tag or a digest; found tag={shown(self.tag)} and digest={shown(self.digest)}",
                 hint="a digest alone says what is pulled; Reference keeps both",
             )
 
@@ -55,7 +58,7 @@ class Image(JsonValue):
         """The identifier to pull: ``fqn@digest`` or ``fqn:tag``. The fqn alone, with an ImageWarning, when it has neither."""
         if not self.digest and self.tag is None:
             warnings.warn(
-                f"image {self.name!r} has neither tag nor digest: {self.fqn!r} means {self.fqn}:latest",
+                f"image {shown(self.name)} has neither tag nor digest: {shown(self.fqn)} means {shown(f'{self.fqn}:latest')}",
                 ImageWarning,
                 stacklevel=2,
             )
@@ -77,7 +80,7 @@ class Image(JsonValue):
     def _identifier(self) -> str:
         if self.digest:
             return f"{self.fqn}@{self.digest}"
-        return self.fqn if self.tag is None else f"{self.fqn}:{self.tag}"
+        return f"{self.fqn}" if self.tag is None else f"{self.fqn}:{self.tag}"
 
     @staticmethod
     def parse(identifier: str, *, name: str = "default") -> Image:
@@ -130,9 +133,15 @@ class Image(JsonValue):
         return image
 
     def pin(self) -> Image:
-        """This image with the digest that its tag stands for now. Raises CannotBuild: a registry is not asked yet."""
+        """This image with the digest that its tag stands for now; itself when it has one already.
+
+        Raises:
+            CannotBuild: When there is a tag to resolve: a registry is not asked yet.
+        """
+        if self.digest:
+            return self
         raise CannotBuild(
-            f"cannot pin {self._identifier!r}: resolving a tag is not served yet",
+            f"cannot pin {shown(self._identifier)}: resolving a tag is not served yet",
             hint="give the identifier with its digest: repository@sha256:…",
         )
 
@@ -145,7 +154,7 @@ def _spec_path(identifier: str | os.PathLike[str]) -> str | None:
     path = identifier.__fspath__() if hasattr(identifier, "__fspath__") else None
     if not isinstance(path, str):
         raise WrongType(
-            f"cannot look up {identifier!r:.200}; wanted an image identifier or the path of a YAML file"
+            f"cannot look up {shown(identifier)}; wanted an image identifier or the path of a YAML file"
         )
     return path
 
@@ -154,7 +163,7 @@ def _versioned(name: str, identifier: str, *, allow_none: bool = False) -> Image
     fqn, tag, digest = _split(identifier)
     if tag is None and digest is None and not allow_none:
         raise MissingVersion(
-            f"image identifier {identifier!r:.200} has neither tag nor digest; "
+            f"image identifier {shown(identifier)} has neither tag nor digest; "
             "wanted repository:tag or repository@digest"
         )
     return Image(name, fqn, tag, digest)
@@ -173,21 +182,28 @@ def _split(identifier: str) -> tuple[str, str | None, str | None]:
 
 def _question(identifier: str) -> None:
     """Warns about an identifier that no registry could serve, or that is also a file's name."""
-    from taskimage.model.reference import Reference
-    from taskimage.verbs.namesake import is_file
-
+    parse, is_file = _questions()
     if is_file(identifier):
         warnings.warn(
-            f"{identifier!r} is read as an image identifier, and there is a file of that name; "
+            f"{shown(identifier)} is read as an image identifier, and there is a file of that name; "
             "a spec's file ends in .yaml or .yml, or is given as a Path",
             ImageWarning,
             stacklevel=3,
         )
     try:
-        Reference.parse(identifier)
+        parse(identifier)
     except InvalidReference as error:
         from taskimage.adapters.settings import Settings
 
         if Settings.load().strict:
             raise
         warnings.warn(str(error), ImageWarning, stacklevel=3)
+
+
+@functools.cache
+def _questions() -> tuple[Callable[[str], Reference], Callable[[str], bool]]:
+    # Kept, because even an import that is done takes as long as the rest of a look-up.
+    from taskimage.model.reference import Reference
+    from taskimage.verbs.namesake import is_file
+
+    return Reference.parse, is_file

@@ -80,7 +80,10 @@ class PlatformLock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wants:
-    """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same."""
+    """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same.
+
+    ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none.
+    """
 
     python: str
     platforms: tuple[str, ...]

@@ -9,9 +9,10 @@ from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput, TaskImageError
+from taskimage.model.errors import BadInput, TaskImageError, WrongType
 from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
 from taskimage.model.oci import Platform
+from taskimage.model.shown import shown
 
 __all__ = ["VERSION", "diff", "dumps", "loads", "stale"]
 
@@ -54,6 +55,8 @@ def dumps(lock: Lock) -> str:
 
 def loads(text: str | bytes, *, where: str) -> Lock:
     """The lock that ``text``, in UTF-8, holds. Raises BadInput, naming ``where`` and the part that is wrong."""
+    if not isinstance(text, (str, bytes)):
+        raise WrongType(f"cannot read a lock from {shown(text)}; wanted its text", where=where)
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -66,7 +69,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
     if version != VERSION:
         newer = isinstance(version, int) and version > VERSION
         raise BadInput(
-            f"lock-version is {version!r}; this taskimage reads {VERSION}"
+            f"lock-version is {shown(version)}; this taskimage reads {VERSION}"
             if "lock-version" in document
             else "not a lock: it has no lock-version",
             where=where,
@@ -193,15 +196,15 @@ def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
         values["digest"] = Digest.parse(f"sha256:{values.pop('sha256')}")
     for key, value in values.items():
         if key not in kind.__slots__:
-            raise TypeError(f"{key!r:.200} is no key of an input")
+            raise TypeError(f"{shown(key)} is no key of an input")
         wanted = Digest if key == "digest" else int if key == "size" else str
         if type(value) is not wanted:
-            raise TypeError(f"{key} = {value!r:.200} is no {wanted.__name__}")
+            raise TypeError(f"{key} = {shown(value)} is no {wanted.__name__}")
         # What follows a mirror's address must not lead away from it.
         if (
             isinstance(value, str)
             and key in ("path", "file")
             and (value.startswith("/") or ".." in value.split("/"))
         ):
-            raise ValueError(f"{key} = {value!r:.200} is no plain path")
+            raise ValueError(f"{key} = {shown(value)} is no plain path")
     return kind(**values)

@@ -18,6 +18,7 @@ from taskimage.model.reference import (
     split_registry,
     with_defaults,
 )
+from taskimage.model.shown import shown
 
 __all__ = ["explain"]
 
@@ -94,7 +95,7 @@ def _whole(text: str, *, hidden: bool) -> Fault | None:
     if scheme := _SCHEME.match(text):
         rest = text[scheme.end() :]
         return Fault(
-            0, f"it begins with the scheme {scheme.group()!r}", _WHOLE, f"leave it out: {rest!r:.200}"
+            0, f"it begins with the scheme {scheme.group()!r}", _WHOLE, f"leave it out: {shown(rest)}"
         )
     if len(text) == LENGTHS["sha256"] and not _NOT_HEX.search(text):
         return Fault(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, WrongType
+from taskimage.model.shown import shown
 
 __all__ = [
     "COMPONENT",
@@ -81,7 +82,7 @@ class Reference:
             WrongType: (a TypeError) when it is not text.
         """
         if not isinstance(identifier, str):
-            raise WrongType(f"cannot read {identifier!r:.200} as an image identifier; wanted text")
+            raise WrongType(f"cannot read {shown(identifier)} as an image identifier; wanted text")
         reference = _parse(identifier)
         if reference is None:
             from taskimage.model.misreference import explain

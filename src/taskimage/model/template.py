@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from taskimage.model.config import ImageConfig
-from taskimage.model.errors import InvalidTemplate, InvalidValue, MissingVersion
+from taskimage.model.errors import InvalidTemplate, InvalidValue, MissingVersion, WrongType
 from taskimage.model.image import Image
+from taskimage.model.shown import shown
 
 __all__ = ["fill_in"]
 
@@ -28,7 +29,10 @@ def fill_in(template: str | None, config: ImageConfig) -> str:
         InvalidTemplate: (an AssertionError) for an unknown image or attribute, and for text behind a digest.
         MissingVersion: (an AssertionError) when the version of an image that has none is asked for.
         InvalidValue: (a ValueError) when there is neither a template nor a default image.
+        WrongType: (a TypeError) for a template that is not text.
     """
+    if template is not None and not isinstance(template, str):
+        raise WrongType(f"cannot fill in {shown(template)}; wanted text or None")
     if not template:
         if config.default_image is None:
             raise InvalidValue("a task names no image, and there is no default image; wanted one of the two")
@@ -39,8 +43,8 @@ def fill_in(template: str | None, config: ImageConfig) -> str:
         value, has_digest = _value(image, match["attribute"], template)
         if has_digest and match.end() != len(template):
             raise InvalidTemplate(
-                f"{match['place']} of {template!r:.200} is filled in with a digest, which is the end of an identifier; "
-                f"found {template[match.end() :]!r:.200} behind it",
+                f"{match['place']:.200} of {shown(template)} is filled in with a digest, which is the end of an identifier; "
+                f"found {shown(template[match.end() :])} behind it",
                 hint="use {{.image.NAME.fqn}}, or an image with a tag",
             )
         joint = "@" if has_digest and match["colon"] and match["attribute"] else match["colon"]
@@ -54,8 +58,8 @@ def _find(config: ImageConfig, name: str, template: str) -> Image:
     if image is None:
         names = ", ".join(map(repr, config.names())) or "none"
         raise InvalidTemplate(
-            f"no image is called {name!r}, which {template!r:.200} asks for; there are: {names}",
-            hint=f"name it: --image {name}=IDENTIFIER",
+            f"no image is called {shown(name)}, which {shown(template)} asks for; there are: {names}",
+            hint=f"name it: --image {name:.200}=IDENTIFIER",
         )
     return image
 
@@ -68,11 +72,11 @@ def _value(image: Image, attribute: str | None, template: str) -> tuple[str, boo
         return image.fqn, False
     if attribute != "version":
         raise InvalidTemplate(
-            f"an image has no {attribute!r}, which {template!r:.200} asks for; wanted fqn, version or nothing"
+            f"an image has no {shown(attribute)}, which {shown(template)} asks for; wanted fqn, version or nothing"
         )
     if image.version is None:
         raise MissingVersion(
-            f"image {image.name!r} ({image.fqn!r}) has neither tag nor digest, and {template!r:.200} asks for its version",
+            f"image {shown(image.name)} ({shown(image.fqn)}) has neither tag nor digest, and {shown(template)} asks for its version",
             hint="give the image a tag, or ask for another one's version: {{.image.default.version}}",
         )
     return image.version, bool(image.digest)

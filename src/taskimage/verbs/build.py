@@ -209,9 +209,9 @@ def _check_push(spec: ImageSpec, *, push: bool | None) -> None:
 
 def _lock(tools: Tools, loaded: LoadedSpec, *, locked: bool, force: bool) -> tuple[Lock, bool]:
     """The lock to build from, and whether it is the one that is kept beside the spec."""
-    wants = wants_of(loaded)
     file = lock_path(loaded.path) if loaded.path else None
     lock = read_lock(file) if file else None
+    wants = wants_of(loaded, lock)
     if lock is None:
         if locked:
             raise BadInput(

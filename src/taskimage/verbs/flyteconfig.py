@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from taskimage.model.errors import BadInput, ImageWarning, NotFound, WrongType
+from taskimage.model.shown import shown
 
 __all__ = ["configured_images", "default_image"]
 
@@ -55,7 +56,7 @@ def configured_images(config_file: Any = None) -> dict[str, str]:
         where, ini = "config_file", found.legacy_config
         images = _ini_images(ini, where) if ini else _yaml_images(found.yaml_config)
     else:
-        raise WrongType(f"cannot read flytekit's configuration from {found!r:.200}; wanted a path")
+        raise WrongType(f"cannot read flytekit's configuration from {shown(found)}; wanted a path")
     return _identifiers(images, where=f"{where}: images")
 
 
@@ -77,7 +78,7 @@ def _read_yaml(path: Path) -> Any:
             return yaml.safe_load(file)
     except FileNotFoundError as error:
         raise NotFound("flytekit's configuration is not there", where=str(path)) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise BadInput(f"cannot read flytekit's configuration: {error}", where=str(path)) from error
 
 
@@ -86,7 +87,7 @@ def _read_ini(path: Path) -> configparser.ConfigParser:
     try:
         if not parser.read(path, encoding="utf-8"):
             warnings.warn(f"flytekit's configuration {str(path)!r} is not there", ImageWarning, stacklevel=4)
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+    except (OSError, ValueError, configparser.Error) as error:
         raise BadInput(f"cannot read flytekit's configuration: {error}", where=str(path)) from error
     if parser.has_section("internal"):
         raise BadInput(
@@ -111,10 +112,10 @@ def _ini_images(parser: configparser.ConfigParser, where: str) -> dict[str, str]
 
 def _identifiers(images: Any, *, where: str) -> dict[str, str]:
     if not isinstance(images, Mapping):
-        raise WrongType(f"found {images!r:.200}; wanted identifiers by the names of images", where=where)
+        raise WrongType(f"found {shown(images)}; wanted identifiers by the names of images", where=where)
     for name, identifier in images.items():
         if not (isinstance(name, str) and isinstance(identifier, str)):
             raise WrongType(
-                f"image {name!r:.200} is {identifier!r:.200}; wanted a name and an identifier", where=where
+                f"image {shown(name)} is {shown(identifier)}; wanted a name and an identifier", where=where
             )
     return dict(images)

@@ -50,7 +50,8 @@ def lock(
     """The lock of the spec in the YAML file ``path``.
 
     The lock beside the file is returned as it is while it is fresh, unless something is to be upgraded; where
-    it is stale, its versions are kept as far as the spec still allows.
+    it is stale, the versions of Python packages and of a standalone interpreter are kept as far as the spec
+    still allows, and Debian's packages are those that the suite has now.
 
     Args:
         path: The YAML file.
@@ -64,12 +65,12 @@ def lock(
     for warning in loaded.warnings:
         listener(warning)
     check_served(loaded.spec)
-    old = None if upgrade else read_lock(lock_path(path))
-    wants = wants_of(loaded)
-    if old is not None and not upgrade_packages and not stale(old, wants):
+    old = read_lock(lock_path(path))
+    wants = wants_of(loaded, old)
+    if old is not None and not upgrade and not upgrade_packages and not stale(old, wants):
         return old
     tools = Tools(settings or Settings.load(), listener, expired_indexes=loaded.spec.options.expired_indexes)
-    return resolve(tools, loaded, wants, keep=old, upgrade_packages=upgrade_packages)
+    return resolve(tools, loaded, wants, keep=None if upgrade else old, upgrade_packages=upgrade_packages)
 
 
 def read_lock(path: Path) -> Lock | None:
@@ -92,19 +93,22 @@ def write_lock(lock: Lock, path: Path) -> None:
         file.write(dumps(lock).encode())
 
 
-def wants_of(loaded: LoadedSpec) -> Wants:
-    """What a spec asks for, as its lock remembers it. Reads the requirements that the spec names."""
+def wants_of(loaded: LoadedSpec, lock: Lock | None) -> Wants:
+    """What a spec asks for, as its lock remembers it. Reads the requirements that the spec names.
+
+    Where the spec leaves the Python version or the platform to the host, ``lock`` decides: it was made on some
+    host, and means the same on every other.
+    """
     spec = loaded.spec
+    platforms = tuple(map(str, spec.platforms(machine=host_machine())))
     files = requirements_of(loaded)
     packages = tuple(spec.packages or ())
-    runtime = spec.options.runtime
-    if runtime == "flytekit" and not _names_flytekit(packages, files):
-        packages = (*packages, "flytekit")
+    needs_flytekit = spec.options.runtime == "flytekit" and not _names_flytekit(packages, files)
     return Wants(
-        python=spec.python_version or host_python(),
-        platforms=tuple(map(str, spec.platforms(machine=host_machine()))),
+        python=spec.python_version or (lock.wants.python if lock else host_python()),
+        platforms=lock.wants.platforms if lock and spec.platform is None else platforms,
         suite=spec.options.suite,
-        runtime=runtime,
+        runtime="flytekit" if needs_flytekit else "",
         packages=packages,
         requirements=tuple(f"{file.name} {Digest.of(file.data)}" for file in files),
         apt_packages=tuple(spec.apt_packages or ()),
@@ -153,7 +157,7 @@ def _resolve_platform(
         wheels = tools.pypi.resolve(
             python=python.version,
             platform=platform,
-            packages=_with_host_runtime(wants),
+            packages=(*wants.packages, *_runtime(wants)),
             requirements=requirements_of(loaded),
             index=loaded.spec.pip_index,
             extra_indexes=loaded.spec.pip_extra_index_url or (),
@@ -202,16 +206,16 @@ def _names_flytekit(packages: Sequence[str], files: Sequence[RequirementsFile]) 
     return any(re.match(r"\s*flytekit\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)
 
 
-def _with_host_runtime(wants: Wants) -> tuple[str, ...]:
-    """``wants.packages``, with flytekit at the host's own version where the spec names none."""
+def _runtime(wants: Wants) -> tuple[str, ...]:
+    """The requirement that starts tasks, at the host's own version where the host has it."""
     from importlib.metadata import PackageNotFoundError, version
 
-    if wants.packages[-1:] != ("flytekit",):
-        return wants.packages
+    if not wants.runtime:
+        return ()
     try:
-        return (*wants.packages[:-1], f"flytekit=={version('flytekit')}")
+        return (f"{wants.runtime}=={version(wants.runtime)}",)
     except PackageNotFoundError:
-        return wants.packages
+        return (wants.runtime,)
 
 
 def _indexes(index: str | None, extra: Sequence[str]) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["Key", "SpecProblem", "dotted", "shown", "suggestion"]
+from taskimage.model.shown import shown
+
+__all__ = ["Key", "SpecProblem", "dotted", "suggestion"]
 
 Key: TypeAlias = "tuple[str | int, ...]"
 
@@ -35,16 +36,7 @@ class SpecProblem:
     @classmethod
     def wrong(cls, key: Key, value: Any, wanted: str, hint: str | None = None) -> SpecProblem:
         """A value that is not what its key wants."""
-        return cls(key, f"{dotted(key)} is {shown(value)}; wanted {wanted}", hint)
-
-
-# The part of a URL before its host (RFC 3986, 3.2.1), which may hold a password.
-_USERINFO = re.compile(r"//[^/@\s]*@")
-
-
-def shown(value: object) -> str:
-    """``value`` for a message: short, and without what may be a password in a URL."""
-    return _USERINFO.sub("//…@", repr(value))[:80]
+        return cls(key, f"{dotted(key)} is {shown(value, longest=80)}; wanted {wanted}", hint)
 
 
 def suggestion(name: object, known: Iterable[str]) -> str | None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from taskimage.model.errors import CannotBuild
+from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE
-from taskimage.model.spec.problem import Key, dotted, shown
+from taskimage.model.spec.problem import Key, dotted
 
 __all__ = ["check_served", "unserved"]
 
@@ -45,7 +46,7 @@ def _unserved(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     for index, package in enumerate(spec.packages or ()):
         if package.lstrip().startswith("-"):
             key: Key = ("packages", index)
-            yield key, f"{dotted(key)} is {shown(package)}: options among packages are not served"
+            yield key, f"{dotted(key)} is {shown(package, longest=80)}: options among packages are not served"
     for builder in spec.builder_options or {}:
         if builder != NAMESPACE:
             yield ("builder_options", builder), f"builder_options of {builder!r} are for another builder"

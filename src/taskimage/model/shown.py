@@ -1,0 +1,25 @@
+"""Values as error messages show them: whatever was given, of any size."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["shown"]
+
+# The part of a URL before its host (RFC 3986, 3.2.1), which may hold a password.
+_USERINFO = re.compile(r"//[^/@\s]*@")
+
+
+def shown(value: object, *, longest: int = 200) -> str:
+    """The ``repr`` of ``value`` in ``longest`` characters, without what may be a password in a URL.
+
+    >>> shown("app:v1"), shown("https://user:secret@example.org")
+    ("'app:v1'", "'https://…@example.org'")
+
+    What has no ``repr``, such as a number of too many digits, is shown by its type.
+    """
+    try:
+        text = _USERINFO.sub("//…@", repr(value))
+    except Exception:  # noqa: BLE001 - too many digits, nested too deeply, or a class's own mistake
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,150 @@
+"""Locking, end to end on a tiny archive and index of our own: what is kept, what moves, and when it is stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.case import Case
+
+from taskimage.model.lock import Lock
+from taskimage.verbs.lock import lock_path, read_lock
+
+
+def locked(case: Case) -> Lock:
+    """What the lock beside the spec says."""
+    found = read_lock(lock_path(case.spec_path))
+    assert found is not None
+    return found
+
+
+def wheels(case: Case) -> dict[str, str]:
+    """The versions of the locked wheels."""
+    return {pin.name: pin.version for pin in locked(case).platforms[0].wheels}
+
+
+@pytest.fixture
+def two(case: Case) -> Case:
+    """A lock of two packages, each of which has a newer version since."""
+    for name in ("a", "b"):
+        case.index.add(name, "1.0")
+    case.spec(packages=["a", "b"])
+    case.lock()
+    for name in ("a", "b"):
+        case.index.add(name, "2.0")
+    return case
+
+
+def test_the_lock_stands_beside_the_spec_and_its_path_is_the_result(case: Case) -> None:
+    code, out, _ = case.run("lock", str(case.spec_path))
+    assert (code, Path(out.strip())) == (0, case.spec_path.with_name("image.lock.toml"))
+
+
+def test_a_fresh_lock_stays_and_nothing_is_asked(two: Case) -> None:
+    before = lock_path(two.spec_path).read_bytes()
+    two.mirror.asked.clear()
+    two.index.asked.clear()
+    two.lock()
+    assert lock_path(two.spec_path).read_bytes() == before
+    assert (two.mirror.asked, two.index.asked) == ([], [])
+
+
+def test_the_same_wants_give_the_same_bytes_on_another_machine(case: Case) -> None:
+    case.lock()
+    before = lock_path(case.spec_path).read_bytes()
+    lock_path(case.spec_path).unlink()
+    case.use_another_store()
+    case.lock()
+    assert lock_path(case.spec_path).read_bytes() == before
+
+
+def test_versions_stay_while_the_spec_allows_them(two: Case) -> None:
+    two.index.add("c", "1.0")
+    two.spec(packages=["a", "b>=2", "c"])
+    two.lock()
+    assert wheels(two) == {"a": "1.0", "b": "2.0", "c": "1.0"}
+
+
+def test_upgrade_takes_the_newest_of_everything(two: Case) -> None:
+    code, _, err = two.run("lock", "--upgrade", str(two.spec_path))
+    assert (code, wheels(two)) == (0, {"a": "2.0", "b": "2.0"})
+    assert "~ linux/amd64 wheel a 1.0 -> 2.0" in err
+
+
+def test_one_package_is_upgraded_by_name(two: Case) -> None:
+    assert two.run("lock", "-P", "b", str(two.spec_path))[0] == 0
+    assert wheels(two) == {"a": "1.0", "b": "2.0"}
+
+
+def test_an_older_lock_is_compared_with(two: Case, tmp_path: Path) -> None:
+    old = tmp_path / "old.lock.toml"
+    old.write_bytes(lock_path(two.spec_path).read_bytes())
+    two.run("lock", "--upgrade", str(two.spec_path))
+    code, _, err = two.run("lock", "--diff", str(old), str(two.spec_path))
+    assert code == 0
+    assert "~ linux/amd64 wheel b 1.0 -> 2.0" in err
+
+
+def test_check_says_what_is_stale_and_writes_nothing(two: Case) -> None:
+    assert two.run("lock", "--check", str(two.spec_path))[0] == 0
+    before = lock_path(two.spec_path).read_bytes()
+    two.spec(packages=["a", "b", "c"])
+    code, out, err = two.run("lock", "--check", str(two.spec_path))
+    assert (code, out) == (1, "")
+    assert "packages: 'c' is wanted and not locked" in err
+    assert lock_path(two.spec_path).read_bytes() == before
+
+
+def test_what_the_spec_leaves_to_the_host_the_lock_decides(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskimage.verbs.lock.host_python", lambda: "3.11")
+    case.spec(python_version=None, platform=None)
+    case.lock()
+    monkeypatch.setattr("taskimage.verbs.lock.host_python", lambda: "3.14")
+    assert case.run("lock", "--check", str(case.spec_path))[0] == 0
+    case.run("lock", "--upgrade", str(case.spec_path))
+    assert locked(case).wants.python == "3.11"
+
+
+def test_check_without_a_lock_differs(case: Case) -> None:
+    code, out, err = case.run("lock", "--check", str(case.spec_path))
+    assert (code, out) == (1, "")
+    assert "there is no lock" in err
+
+
+def test_an_edited_include_of_the_requirements_makes_the_lock_stale(two: Case) -> None:
+    folder = two.spec_path.parent
+    (folder / "requirements.txt").write_text("-r more.txt\n")
+    (folder / "more.txt").write_text("a\n")
+    two.spec(packages=[], requirements="requirements.txt")
+    two.lock()
+    assert wheels(two) == {"a": "1.0"}
+    (folder / "more.txt").write_text("a\nb\n")
+    assert two.run("lock", "--check", str(two.spec_path))[0] == 1
+    two.lock()
+    assert wheels(two).keys() == {"a", "b"}
+
+
+def test_flytekit_is_added_where_nothing_names_it(case: Case) -> None:
+    case.index.add("flytekit", "1.16.31")
+    case.spec(packages=[], builder_options={"taskimage": {"bytecode": False}})
+    case.lock()
+    assert wheels(case) == {"flytekit": "1.16.31"}
+
+
+@pytest.mark.parametrize("named", ["flytekit", "flytekit==1.0", "Flytekit [x] >= 1"])
+def test_flytekit_is_the_one_that_the_spec_names(case: Case, named: str) -> None:
+    case.index.add("flytekit", "1.0")
+    case.spec(packages=[named], builder_options={"taskimage": {"bytecode": False}})
+    case.lock()
+    assert locked(case).wants.packages == (named,)
+
+
+def test_no_address_of_an_index_is_in_the_lock(case: Case) -> None:
+    """Some indexes carry a token in their path."""
+    case.spec(pip_index=case.index.url, pip_extra_index_url=[f"{case.index.url}?x"])
+    case.lock()
+    assert "127.0.0.1" not in lock_path(case.spec_path).read_text()
+    case.spec(pip_index=f"{case.index.url}/other")
+    assert case.run("lock", "--check", str(case.spec_path))[0] == 1
