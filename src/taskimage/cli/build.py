@@ -67,9 +67,7 @@ def execute(words: Sequence[str]) -> int:
         raise BadInput("--dry-run makes nothing that --output or --image-refs could write")
     if values.dry_run:
         return each(values.specs, lambda spec: _preview(spec, values))
-    from taskimage.verbs.export import Output
-
-    output = Output.parse(values.output) if values.output else None
+    output = _output(values.output) if values.output else None
     if output and not output.holds_many and len(values.specs) > 1:
         raise BadInput(f"{values.output!r} holds one image, and {len(values.specs)} SPECs are given")
     references: list[str] = []
@@ -80,9 +78,14 @@ def execute(words: Sequence[str]) -> int:
     return code
 
 
+def _output(text: str) -> Output:
+    from taskimage.verbs.export import Output
+
+    return Output.parse(text)
+
+
 def _build(spec: Path, values: Namespace, output: Output | None, references: list[str]) -> int:
     from taskimage.verbs.build import build
-    from taskimage.verbs.export import export
 
     settings = Settings.load()
     with progress(quiet=values.quiet) as listener:
@@ -90,6 +93,8 @@ def _build(spec: Path, values: Namespace, output: Output | None, references: lis
         if built.fresh:
             listener(Notice("nothing to do: the store has this image"))
         if output is not None:
+            from taskimage.verbs.export import export
+
             export(built.manifest, output, name=built.names[0], settings=settings)
     references.append(built.reference)
     show(built.image.to_json() if values.json else built.reference)

@@ -220,8 +220,8 @@ def _runtime(wants: Wants) -> tuple[str, ...]:
 
 def _indexes(index: str | None, extra: Sequence[str]) -> Iterator[str]:
     """An entry for each index, by which a change is seen and nothing is told: some carry a token in the path."""
-    from taskimage.adapters.http import redacted
-
     for name, url in [("pip_index", index), *(("pip_extra_index_url", url) for url in extra)]:
         if url:
+            from taskimage.adapters.http import redacted
+
             yield f"{name} {Digest.of(redacted(url).encode())}"
