@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import Platform
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Compiler", "runtime_command"]
 
 _HINT = "set `bytecode: false` in builder_options.taskimage of the spec to build without bytecode"
-# How many results may wait for the one that is next in order, for each worker.
-_AHEAD = 16
+# How many bytes of sources are asked about at once, and how many questions may be open for each worker.
+_BATCH = 256 << 10
+_AHEAD = 2
 _MOST_STEPS = 1000
 _PT_INTERP = 3
 
@@ -84,21 +85,41 @@ class Compiler:
         None stands for a source that this interpreter does not accept or cannot compile reproducibly. Items
         are taken as results are, so that few are in memory. Raises CannotBuild when a worker dies.
         """
-        waiting: deque[tuple[str, Future[bytes | None]]] = deque()
-        for path, source in items:
-            waiting.append((path, self._pool.submit(self._one, path, source)))
-            if len(waiting) >= _AHEAD * self._count:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for path, future in waiting:
-            yield path, future.result()
+        waiting: deque[tuple[_Batch, Future[list[bytes | None]]]] = deque()
+        for batch in _batches(items):
+            waiting.append((batch, self._pool.submit(self._one, batch)))
+            if len(waiting) > _AHEAD * self._count:
+                yield from _answered(*waiting.popleft())
+        while waiting:
+            yield from _answered(*waiting.popleft())
 
-    def _one(self, path: str, source: bytes) -> bytes | None:
+    def _one(self, batch: _Batch) -> list[bytes | None]:
         worker = self._idle.get()
         try:
-            return worker.compile(path, source)
+            return worker.compile(batch)
         finally:
             self._idle.put(worker)
+
+
+_Batch: TypeAlias = "list[tuple[str, bytes]]"
+
+
+def _batches(items: Iterable[tuple[str, bytes]]) -> Iterator[_Batch]:
+    """``items`` in handfuls: one question and one answer for each, since every one interrupts other threads."""
+    batch: _Batch = []
+    size = 0
+    for path, source in items:
+        batch.append((path, source))
+        size += len(source)
+        if size > _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _answered(batch: _Batch, future: Future[list[bytes | None]]) -> Iterator[tuple[str, bytes | None]]:
+    return zip((path for path, _ in batch), future.result(), strict=True)
 
 
 class _Worker:
@@ -130,17 +151,18 @@ class _Worker:
             )
         return line.strip()
 
-    def compile(self, path: str, source: bytes) -> bytes | None:
-        name = path.encode("utf-8", "surrogateescape")
+    def compile(self, batch: _Batch) -> list[bytes | None]:
         try:
             stdin = _pipe(self._process.stdin)
-            stdin.write(struct.pack(">II", len(name), len(source)) + name + source)
+            stdin.write(b"".join((struct.pack(">I", len(batch)), *map(_request, batch))))
             stdin.flush()
-            (length,) = struct.unpack(">i", self._read(4))
-            return None if length < 0 else self._read(length)
-        except (OSError, ValueError, EOFError) as error:
+            (length,) = struct.unpack(">I", self._read(4))
+            return list(_pycs(self._read(length)))
+        except (OSError, ValueError, EOFError, struct.error) as error:
+            path, more = batch[0][0], f" or one of {len(batch) - 1} more" if len(batch) > 1 else ""
             raise CannotBuild(
-                f"the image's interpreter died while it compiled {path!r}: {self._last_words()}", hint=_HINT
+                f"the image's interpreter died while it compiled {path!r}{more}: {self._last_words()}",
+                hint=_HINT,
             ) from error
 
     def _read(self, size: int) -> bytes:
@@ -165,6 +187,20 @@ class _Worker:
             _pipe(stream).close()
         with contextlib.suppress(BrokenPipeError):  # what was left to flush is for nobody
             _pipe(self._process.stdin).close()
+
+
+def _request(item: tuple[str, bytes]) -> bytes:
+    name = item[0].encode("utf-8", "surrogateescape")
+    return struct.pack(">II", len(name), len(item[1])) + name + item[1]
+
+
+def _pycs(answers: bytes) -> Iterator[bytes | None]:
+    start = 0
+    while start < len(answers):
+        (length,) = struct.unpack_from(">i", answers, start)
+        start += 4
+        yield None if length < 0 else answers[start : start + length]
+        start += max(length, 0)
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -1,8 +1,11 @@
 """Compiles sources sent over a pipe. Runs alone, in the image's own Python, of any version from 3.8 on.
 
-Its first words are a line with the version of this Python. Then come lengths and bytes, big-endian:
+Its first words are a line with the version of this Python. Then come lengths and bytes, big-endian. Sources come
+in batches, and the answers to a batch when the whole of it was read, so that neither side waits for the other:
 
+    batch           >I  count of requests
     request         >II lengths, then the path that the code shall state, then the source
+    answers         >I  length of all answers
     answer          >i  length, then the .pyc; -1 where there is none
 """
 
@@ -73,14 +76,17 @@ def main() -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     answers.write(sys.version.split()[0].encode() + b"\n")
     answers.flush()
-    while True:
-        head = requests.read(8)
-        if len(head) < 8:
-            return
-        path_length, source_length = struct.unpack(">II", head)
-        path = requests.read(path_length).decode("utf-8", "surrogateescape")
-        pyc = compiled(path, requests.read(source_length))
-        answers.write(struct.pack(">i", -1) if pyc is None else struct.pack(">i", len(pyc)) + pyc)
+    while len(head := requests.read(4)) == 4:
+        batch = []
+        for _ in range(*struct.unpack(">I", head)):
+            path_length, source_length = struct.unpack(">II", requests.read(8))
+            path = requests.read(path_length).decode("utf-8", "surrogateescape")
+            batch.append((path, requests.read(source_length)))
+        pycs = [compiled(path, source) for path, source in batch]
+        body = b"".join(
+            struct.pack(">i", -1) if pyc is None else struct.pack(">i", len(pyc)) + pyc for pyc in pycs
+        )
+        answers.write(struct.pack(">I", len(body)) + body)
         answers.flush()
 
 
