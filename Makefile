@@ -1,7 +1,7 @@
 # `make test` and `make demo` need nothing but python3 and, for the programs that judge, Debian and root.
-.PHONY: demo test unit check format setup bench lock
+.PHONY: demo test unit check format setup bench bench-api docs lock
 
-test: check  ## every test: style, types, unit, integration, the README's promises
+test: check docs  ## everything: style, types, documentation, unit and integration tests
 	.venv/bin/python -m pytest -n auto --dist loadfile
 
 unit: setup  ## seconds, and no network
@@ -22,9 +22,18 @@ demo: setup  ## build examples/quickstart, run a task in it, print its Image
 bench: setup  ## measured against docker build or buildah, in one run
 	.venv/bin/python benchmarks/run.py
 
+bench-api: setup  ## Image and Reference, measured against flytekit and docker-image-py, in one run
+	.venv/bin/python benchmarks/api.py
+
+docs: setup  ## the documentation, into site/: a warning is an error
+	.venv/bin/uv run --quiet --no-project --python .venv/bin/python \
+	    --with-requirements requirements/docs.txt mkdocs build
+
 lock: setup  ## lock the development dependencies anew
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	    --python-version 3.10 pyproject.toml --group dev --output-file requirements/dev.txt
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	    --python-version 3.10 --group docs --output-file requirements/docs.txt
 
 setup:
 	@scripts/setup

@@ -104,7 +104,8 @@ def theirs() -> dict[str, Callable[[], Any]]:
 
     return {
         **_image_calls(Image),
-        "Reference.parse": lambda: [Reference.parse_normalized_named(text) for text in IDENTIFIERS],
+        # Its faster function, which fills in no registry; parse_normalized_named does what ours does.
+        "Reference.parse": lambda: [Reference.parse(text) for text in IDENTIFIERS],
     }
 
 

@@ -7,11 +7,18 @@ kinds of the error, with the RuntimeWarnings on the way.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import inspect
 import json
+import pickle
 import sys
 import warnings
+from datetime import datetime, timezone
+from decimal import Decimal
+from enum import Enum
 from typing import Any
+from uuid import UUID
 
 if sys.argv[1:] == ["flytekit"]:
     from flytekit.configuration import Image, ImageConfig
@@ -20,6 +27,25 @@ else:
     from taskimage import Image, ImageConfig
     from taskimage.model.template import fill_in
 
+
+class Colour(Enum):
+    RED = "red"
+
+
+# What JSON has not, by name.
+ODD: dict[str, Any] = {
+    "uuid": UUID(int=1),
+    "time": datetime(2026, 1, 2, 12, tzinfo=timezone.utc),
+    "decimal": Decimal("1.50"),
+    "enum": Colour.RED,
+    "tuple": (1, "x", None),
+    "set": {1},
+    "mapping": {1: (2,), "x": UUID(int=2)},
+    "bytes": b"x",
+    "number": 1,
+    "bool": True,
+    "nan": float("nan"),
+}
 CLASSES: dict[str, Any] = {"Image": Image, "ImageConfig": ImageConfig}
 
 
@@ -31,6 +57,34 @@ def members(fields: dict[str, Any]) -> Any:
     image = Image(**fields)
     same = image == Image(**fields) and hash(image) == hash(Image(**fields)) and image != 1
     return [image.full, image.version, repr(image), same, [field.name for field in dataclasses.fields(image)]]
+
+
+def signature(kind: str, method: str) -> Any:
+    parameters = inspect.signature(getattr(CLASSES[kind], method)).parameters.values()
+    return [[each.name, each.kind.name, repr(each.default)] for each in parameters]
+
+
+def copies(kvs: Any) -> Any:
+    image = Image.from_dict(kvs)
+    same = copy.copy(image) == copy.deepcopy(image) == pickle.loads(pickle.dumps(image)) == image  # noqa: S301
+    changed = dataclasses.replace(image, name="other")
+    return [
+        same,
+        changed,
+        dataclasses.asdict(image),
+        list(Image.__match_args__),
+        Image.from_dict(image) is image,
+    ]
+
+
+def hooks(text: str, *names: str) -> Any:
+    return Image.from_json(text, **{name: lambda value, name=name: f"{name}({value})" for name in names})
+
+
+def odd(name: str, options: dict[str, Any], seen: bool) -> Any:  # noqa: FBT001
+    image = Image("a", "b", tag=ODD[name])
+    options = {**options, "default": lambda value: f"seen {value}"} if seen else options
+    return [image.to_json(**options), image.to_dict(encode_json=True), repr(image.to_dict())]
 
 
 def from_dict(kind: str, kvs: Any, options: dict[str, Any]) -> Any:

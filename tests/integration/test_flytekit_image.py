@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.integration
 Question = list[Any]
 Answer = dict[str, Any]
 
+PAGE = Path(__file__).parents[2] / "docs" / "from-flytekit.md"
 ORACLE = Path(__file__).with_name("flytekit_image_oracle.py")
 SOURCE = Path(taskimage.__file__).parent.parent
 DIGEST = "sha256:" + "0a" * 32
@@ -53,8 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _answers(folder: Path, library: str, *packages: str, **environment: str) -> dict[str, Answer]:
-    """What ``library`` says to every question, in an environment with ``packages``."""
+def _python(folder: Path, *arguments: str, packages: Sequence[str], given: str, **environment: str) -> str:
+    """What python prints to what it is ``given``, in an environment with ``packages``."""
     uv_command = uv.find_uv_bin()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLYTE", "TASKIMAGE"))}
     # uv's own cache stays where it is, though the home is another.
@@ -66,17 +68,27 @@ def _answers(folder: Path, library: str, *packages: str, **environment: str) -> 
     }
     command = [uv_command, "run", "--quiet", "--no-project", "--no-config", "--no-python-downloads"]
     command += ["--python", sys.executable, *(f"--with={package}" for package in packages)]
-    questions = _questions()
     done = subprocess.run(
-        [*command, "--", "python", str(ORACLE), library],
-        input=json.dumps(questions), capture_output=True, text=True, check=False, timeout=600,
+        [*command, "--", "python", *arguments],
+        input=given, capture_output=True, text=True, check=False, timeout=600,
         cwd=folder, env={**kept, **variables, **environment},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return dict(zip(map(json.dumps, questions), json.loads(done.stdout), strict=True))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-@pytest.fixture(scope="module", params=["1.15.4", "1.16.31"])
+def _answers(folder: Path, library: str, *packages: str, **environment: str) -> dict[str, Answer]:
+    """What ``library`` says to every question, in an environment with ``packages``."""
+    questions = _questions()
+    given = json.dumps(questions)
+    printed = _python(folder, str(ORACLE), library, packages=packages, given=given, **environment)
+    return dict(zip(map(json.dumps, questions), json.loads(printed), strict=True))
+
+
+VERSIONS = ("1.15.4", "1.16.31")
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
 def theirs(request: pytest.FixtureRequest, folder: Path) -> dict[str, Answer]:
     """flytekit's answers."""
     return _answers(folder, "flytekit", f"flytekit=={request.param}")
@@ -261,6 +273,40 @@ TEMPLATES = [
         "a{{\t.image.spark\n}}b",
     ),
 ]
+SIGNATURES = {
+    "Image": (
+        "__init__",
+        "from_dict",
+        "from_json",
+        "look_up_image_info",
+        "schema",
+        "to_dict",
+        "to_json",
+    ),
+    "ImageConfig": (
+        "__init__",
+        "auto",
+        "auto_default_image",
+        "create_from",
+        "find_image",
+        "from_dict",
+        "from_images",
+        "from_json",
+        "schema",
+        "to_dict",
+        "to_json",
+        "validate_image",
+    ),
+}
+NUMBERS = '{"name": 1.50, "fqn": 7, "tag": NaN}'
+HOOKS = [
+    [],
+    ["parse_float"],
+    ["parse_int"],
+    ["parse_constant"],
+    ["parse_float", "parse_int", "parse_constant"],
+]
+ODD = ["uuid", "time", "decimal", "enum", "tuple", "set", "mapping", "bytes", "number", "bool", "nan"]
 IMAGES = {"spark": "h/s:2", "pin_1": "h:5000/b@" + DIGEST, "none": "h/n"}
 
 
@@ -268,6 +314,13 @@ def _written() -> Iterator[Question]:
     """A question for each promise."""
     yield from (["look_up", text, allowed] for text in IDENTIFIERS for allowed in (True, False))
     yield from (["members", fields] for fields in MEMBERS)
+    yield from (["signature", kind, method] for kind, methods in SIGNATURES.items() for method in methods)
+    yield from (["copies", kvs] for kvs in (IMAGE, PINNED, BARE))
+    yield from (["hooks", NUMBERS, *names] for names in HOOKS)
+    yield from (
+        ["odd", name, options, seen]
+        for name, options, seen in product(ODD, ({}, {"indent": 1}, {"allow_nan": False}), (True, False))
+    )
     documents: list[Any]
     for kind, documents in (("Image", IMAGE_DOCUMENTS), ("ImageConfig", CONFIG_DOCUMENTS)):
         for document, infer in product(documents, (True, False)):
@@ -387,3 +440,50 @@ def test_each_deviation_is_one(deviation: str, ours: dict[str, Answer], theirs: 
         assert {chosen.__name__, "TaskImageError"} <= {*mine["error"]}
     else:
         assert mine["value"] == chosen
+
+
+@pytest.mark.parametrize("identifier", ["My App:v1", "xyz.com/abc@sha256:26c68657"])
+def test_what_no_registry_serves_warns_here(
+    identifier: str, ours: dict[str, Answer], theirs: dict[str, Answer]
+) -> None:
+    """Deviation 4: the value is the same, and flytekit says nothing."""
+    question = json.dumps(["look_up", identifier, True])
+    assert (ours[question]["others"], theirs[question]["others"]) == (["ImageWarning"], [])
+    assert ours[question]["value"] == theirs[question]["value"]
+
+
+CLICK = """
+import click
+from click.testing import CliRunner
+from taskimage import ImageConfig
+
+@click.command()
+@click.option("-i", "--image", "config", multiple=True, callback=ImageConfig.validate_image)
+def main(config):
+    print(*(image.full for image in config.images))
+
+done = CliRunner().invoke(main, ["-i", "h/app:v1", "--image", "spark=h/spark:v2"])
+print(done.output, end="")
+done = CliRunner().invoke(main, ["-i", "h/a:v1", "-i", "h/b:v1"])
+print(type(done.exception).__name__, done.exception.message)
+"""
+
+
+def test_images_are_named_on_a_command_line_of_click(folder: Path) -> None:
+    """As the callback of an option that may be repeated."""
+    printed = _python(folder, "-", packages=["click"], given=CLICK, PYTHONPATH=str(SOURCE))
+    first, second = printed.splitlines()
+    assert first == "h/app:v1 h/spark:v2"
+    assert second.startswith("InvalidValue two default images for <Option config>: 'h/a:v1' and 'h/b:v1'")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_documentation_says_how_the_two_classes_meet(version: str, folder: Path) -> None:
+    """Class identity: the examples that need flytekit do what they show."""
+    fences = re.findall(r"^```pycon\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    examples = "".join(fence for fence in fences if "import flytekit" in fence)
+    assert "isinstance" in examples
+    program = "import doctest, sys; test = doctest.DocTestParser().get_doctest(sys.stdin.read(), {}, 'page', None, 0); "
+    program += "sys.exit(doctest.DocTestRunner().run(test).failed)"
+    packages = [f"flytekit=={version}", "marshmallow<4"]
+    _python(folder, "-c", program, packages=packages, given=examples, PYTHONPATH=str(SOURCE))

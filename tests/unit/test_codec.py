@@ -233,6 +233,12 @@ class TestSchema:
         assert type(schema).__name__ == "ImageSchema"
         assert schema.context == {"a": 1}  # type: ignore[attr-defined]
 
+    def test_its_class_is_made_once(self) -> None:
+        """A schema is cheap then; each has a context of its own."""
+        one, other = Image.schema(context={"a": 1}), Image.schema()
+        assert type(one) is type(other) is not type(ImageConfig.schema())
+        assert other.context == {}  # type: ignore[attr-defined]
+
     def test_load_and_dump(self) -> None:
         """load gives Images; scalars are read as their text."""
         assert Image.schema().load({"name": 1, "fqn": "b"}) == Image("1", "b")
@@ -326,11 +332,20 @@ def test_anything_gives_a_value_or_an_error_of_the_right_kind(
         return
 
 
-def test_subclasses_read_themselves() -> None:
-    """from_dict gives the class it is called on."""
+def test_subclasses_read_and_write_themselves() -> None:
+    """from_dict gives the class it is called on, and JSON has the fields that it adds."""
 
     @dataclasses.dataclass(frozen=True)
     class Mine(Image):
         pass
 
     assert type(Mine.from_dict(IMAGE.to_dict())) is Mine
+
+    @dataclasses.dataclass(frozen=True)
+    class More(Image):
+        größe: str | None = None  # noqa: PLC2401 - JSON escapes it
+
+    more = More("a", "b", größe="10")
+    assert json.loads(more.to_json()) == {**Image("a", "b").to_dict(), "größe": "10"}
+    assert more.to_json() == json.dumps(more.to_dict())
+    assert More.from_json(more.to_json()) == more

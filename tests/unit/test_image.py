@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.case import Case
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import (
@@ -77,7 +78,7 @@ class TestValue:
 
     def test_full_with_neither_is_the_fqn_with_a_warning(self) -> None:
         """Deviation 2: flytekit says ``fqn:None``."""
-        with pytest.warns(ImageWarning, match="means b:latest") as caught:
+        with pytest.warns(ImageWarning, match="means 'b:latest'") as caught:
             assert Image("a", "b").full == "b"
         assert caught[0].filename == __file__
         assert Image("a", "b").version is None
@@ -94,6 +95,7 @@ class TestValue:
         """The seam says so, and what to do instead."""
         with pytest.raises(CannotBuild, match="not served yet"):
             TAGGED.pin()
+        assert PINNED.pin() is PINNED
 
 
 # By identifier: fqn, tag, digest.
@@ -154,6 +156,17 @@ class TestLookUp:
         with pytest.warns(ImageWarning):
             image = Image.look_up_image_info("n", "h.example/abc@sha256:26c68657")
         assert image == Image("n", "h.example/abc", digest="sha256:26c68657")
+
+    def test_a_yaml_file_is_built(self, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By its path as text or as a Path, with either ending; the image has the digest of what was built."""
+        for name, value in case.environ.items():
+            monkeypatch.setenv(name, value)
+        image = Image.look_up_image_info("mine", str(case.spec_path))
+        other = case.spec_path.rename(case.spec_path.with_suffix(".yml"))
+        assert (image.name, image.tag) == ("mine", None)
+        assert image.reference.digest == Digest.parse(image.version or "")
+        assert Image.look_up_image_info("mine", other, allow_no_tag_or_digest=True) == image
+        assert Image.look_up_image_info("mine", str(other)) == image
 
     @pytest.mark.parametrize("spec", ["missing.yaml", "./missing.yml", "a/b.yaml", Path("missing.txt")])
     @pytest.mark.parametrize("allowed", [True, False])

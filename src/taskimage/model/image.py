@@ -37,8 +37,11 @@ class Image(JsonValue):
         tag: The tag to pull, where no digest is known.
         digest: The digest to pull. Never together with a tag (ValueError): `Reference` can carry both.
 
-    >>> Image("default", "ghcr.io/org/app", tag="v1").full
-    'ghcr.io/org/app:v1'
+    As in flytekit no types are checked: what is given is kept.
+
+    Examples:
+        >>> Image("default", "ghcr.io/org/app", tag="v1").full
+        'ghcr.io/org/app:v1'
     """
 
     name: str

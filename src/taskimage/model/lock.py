@@ -97,7 +97,12 @@ class Wants:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """Every input of an image, pinned."""
+    """Every input of an image, pinned.
+
+    Attributes:
+        wants: What the spec asked for when the lock was made.
+        platforms: What the image of each platform is made of.
+    """
 
     wants: Wants
     platforms: tuple[PlatformLock, ...]

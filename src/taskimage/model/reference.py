@@ -56,16 +56,17 @@ class Reference:
 
     Ordered by registry, repository, tag and digest, what has none first.
 
-    >>> Reference.parse("ubuntu:24.04")
-    Reference(registry='docker.io', repository='library/ubuntu', tag='24.04', digest=None)
-    >>> str(Reference.parse("ubuntu:24.04")), Reference.parse("ubuntu:24.04").familiar
-    ('docker.io/library/ubuntu:24.04', 'ubuntu:24.04')
-
     Attributes:
         registry: Host, and port where one is given.
         repository: The path behind it.
         tag: The tag, or None.
         digest: The digest, or None. A reference may have both, and then the digest is what is pulled.
+
+    Examples:
+        >>> Reference.parse("ubuntu:24.04")
+        Reference(registry='docker.io', repository='library/ubuntu', tag='24.04', digest=None)
+        >>> str(Reference.parse("ubuntu:24.04")), Reference.parse("ubuntu:24.04").familiar
+        ('docker.io/library/ubuntu:24.04', 'ubuntu:24.04')
     """
 
     registry: str

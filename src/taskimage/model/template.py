@@ -21,15 +21,16 @@ _PLACE = re.compile(
 def fill_in(template: str | None, config: ImageConfig) -> str:
     """The identifier that ``template`` makes with the images of ``config``; the default image's when it is empty.
 
-    >>> config = ImageConfig.from_images("ghcr.io/org/app:v1")
-    >>> fill_in("{{.image.default.fqn}}-gpu:{{.image.default.version}}", config)
-    'ghcr.io/org/app-gpu:v1'
-
     Raises:
         InvalidTemplate: (an AssertionError) for an unknown image or attribute, and for text behind a digest.
         MissingVersion: (an AssertionError) when the version of an image that has none is asked for.
         InvalidValue: (a ValueError) when there is neither a template nor a default image.
         WrongType: (a TypeError) for a template that is not text.
+
+    Examples:
+        >>> config = ImageConfig.from_images("ghcr.io/org/app:v1")
+        >>> fill_in("{{.image.default.fqn}}-gpu:{{.image.default.version}}", config)
+        'ghcr.io/org/app-gpu:v1'
     """
     if template is not None and not isinstance(template, str):
         raise WrongType(f"cannot fill in {shown(template)}; wanted text or None")

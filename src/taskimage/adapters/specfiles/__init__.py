@@ -14,8 +14,9 @@ from typing import TypeVar
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, open_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
-from taskimage.model.errors import BadInput, NotFound, TaskImageError
+from taskimage.model.errors import BadInput, NotFound, TaskImageError, WrongType
 from taskimage.model.events import Warned
+from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.problem import Key, dotted
 from taskimage.model.spec.tag import FileDigests
@@ -85,10 +86,13 @@ def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpe
         NotFound: There is no such file.
         NotAllowed: It cannot be read.
         InvalidSpec: It has problems; all of them are listed.
+        WrongType: It is no path.
     """
     from taskimage.model.spec.reading import read_spec
     from taskimage.model.spec.yamltext import MAX_BYTES
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise WrongType(f"cannot read a spec from {shown(path)}; wanted the path of a YAML file")
     file = Path(path)
     try:
         with open_regular(file) as stream:

@@ -49,6 +49,8 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise explained(error, path) from error
+    except ValueError as error:  # a NUL in it, or a lone surrogate
+        raise BadInput(f"cannot be read: {error}", where=repr(path)) from error
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return cast("BinaryIO", open(descriptor, "rb", buffering=0))  # noqa: PTH123 - the caller closes it
     os.close(descriptor)

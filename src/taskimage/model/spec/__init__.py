@@ -48,8 +48,9 @@ class ImageSpec:
     Lists and mappings are kept as tuples and frozen mappings; name and registry are in lower case. Raises
     InvalidSpec, with every problem, for values that make no sense.
 
-    >>> ImageSpec(name="Demo", packages=["numpy"]).packages
-    ('numpy',)
+    Examples:
+        >>> ImageSpec(name="Demo", packages=["numpy"]).packages
+        ('numpy',)
     """
 
     name: str = "flytekit"
