@@ -21,6 +21,7 @@ _LIMIT = 64 << 20
 _JSON = "application/vnd.pypi.simple.v1+json"
 _HTML = "application/vnd.pypi.simple.v1+html"
 _ACCEPT = {"Accept": f"{_JSON}, {_HTML};q=0.2, text/html;q=0.01", "Accept-Encoding": "gzip"}
+_WHOLE = ("https://", "http://")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -91,8 +92,9 @@ def _from_html(page: Answer) -> Iterator[File]:
 
 
 def _file(base: str, name: str, url: str, sha256: str | None, requires_python: str | None) -> File:
-    there = urljoin(base, url)
-    if urlsplit(there).scheme not in {"http", "https"} or "/" in name:
+    # Pages have thousands of addresses, nearly all of them whole, and joining takes longer than all the rest.
+    there = url if url.startswith(_WHOLE) else urljoin(base, url)
+    if not there.startswith(_WHOLE) or "/" in name:
         raise ValueError(f"no address of a file: {url!r}")
     known = sha256.lower() if sha256 and _SHA256.match(sha256.lower()) else None
     return File(name, there, known, requires_python or None)
