@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.transform.entry import Deflated, Entry, StreamBody
-from taskimage.transform.layer import write_layer
+from taskimage.transform.layer import FORMAT, write_layer
 from taskimage.transform.tarheader import MTIME
 
 
@@ -43,6 +43,17 @@ def members(blob: bytes) -> list[tarfile.TarInfo]:
 def test_the_diff_id_is_the_digest_of_the_uncompressed_tar() -> None:
     blob, diff_id = layer([Entry.file("a/b", b"hello"), Entry.file("c", deflated(b"x" * 100_000)[1])])
     assert hashlib.sha256(gzip.decompress(blob)).hexdigest() == diff_id.hex
+
+
+def test_the_bytes_of_a_layer_are_what_they_were() -> None:
+    """Whoever moves them on purpose raises FORMAT, so that no layer of before is taken for one of now."""
+    small = Entry.file("usr/bin/tool", b"#!/bin/sh\n" * 200, 0o755)
+    stored = b"\x01\x04\x00\xfb\xffdata"  # one block that is not compressed, the same from every zlib
+    reused = Entry.file("opt/data", Deflated(lambda: io.BytesIO(stored), len(stored), 4, zlib.crc32(b"data")))
+    blob, diff_id = layer([small, reused, Entry.symlink("bin", "usr/bin"), Entry.file("tmp/ü", b"")])
+    assert FORMAT == 1
+    assert diff_id.hex == "dab51ee101fd81dd42b630b38ed356f7aeb2d788bca79f02fd3fba55d47c1a2e"
+    assert Digest.of(blob).hex == "58c8dbc4a0bdf24fcee0c4cecd0385a94451e7eb583c1c1fe9c50f19fc12f601"
 
 
 def test_deflated_bytes_stand_in_the_layer_as_they_came() -> None:

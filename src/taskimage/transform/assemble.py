@@ -21,7 +21,10 @@ from taskimage.model.oci import (
 )
 from taskimage.transform.tarheader import MTIME
 
-__all__ = ["CREATED", "LAYER_KEY", "BuiltImage", "Layer", "assemble"]
+__all__ = ["CREATED", "FORMAT", "LAYER_KEY", "BuiltImage", "Layer", "assemble"]
+
+FORMAT = 1
+"""Moves whenever the same layers and configuration would give another manifest: part of every image's key."""
 
 CREATED = "org.opencontainers.image.created"
 LAYER_KEY = "dev.taskimage.layer.key"

@@ -23,7 +23,7 @@ from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
 from taskimage.model.user import User
 from taskimage.transform import bytecode, effects
-from taskimage.transform.assemble import BuiltImage, Layer, assemble
+from taskimage.transform.assemble import FORMAT, BuiltImage, Layer, assemble
 from taskimage.transform.plan import LayerPlan, plan
 from taskimage.transform.runtime import HOME, PREFIX, runtime_config
 from taskimage.transform.source import source_entries, tree_digest
@@ -245,6 +245,7 @@ def _content(plans: tuple[LayerPlan, ...], execution: ExecutionConfig, lock: Pla
     return Digest.of(
         canonical_json(
             {
+                "format": FORMAT,
                 "platform": str(lock.platform),
                 "layers": [str(item.key) for item in plans],
                 "execution": execution.to_dict(),

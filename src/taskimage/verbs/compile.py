@@ -103,8 +103,11 @@ class Bytecode(contextlib.ExitStack):
             new.mkdir()
             unpack([(blob, Digest.of(blob.read_bytes()))], new)
             root.parent.mkdir(exist_ok=True)
-            with contextlib.suppress(FileExistsError, OSError):  # another process was faster
+            try:
                 new.rename(root)
+            except OSError:
+                if not root.exists():  # else another process was faster
+                    raise
         return root
 
     def _minimal(self) -> list[DebPin]:
