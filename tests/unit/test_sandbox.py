@@ -158,11 +158,11 @@ def test_a_volume_is_shown_where_the_image_has_nothing(
     shared.mkdir()
     (shared / "given").write_text("given\n")
     volumes = (
-        Volume(shared, "/work"),
+        Volume(shared, "/job"),
         Volume(shared, "/var/deep/er"),
         Volume(shared / "given", "/etc/given"),
     )
-    script = "cat /work/given /var/deep/er/given /etc/given /etc/data; touch /work/made"
+    script = "cat /job/given /var/deep/er/given /etc/given /etc/data; touch /job/made"
     assert isolating.run(shell(image, tmp_path / "s", script, volumes=volumes)) == Ended(0)
     assert capfd.readouterr().out == "given\ngiven\ngiven\nfrom the image\n"
     assert (shared / "made").stat().st_uid == os.geteuid()
@@ -180,7 +180,7 @@ def test_a_read_only_file_of_the_host_can_be_shown_anywhere(
 
 
 def test_a_change_of_root_refuses_what_it_cannot_keep(image: Path, tmp_path: Path) -> None:
-    asked = shell(image, tmp_path / "s", "exit 0", volumes=[Volume(tmp_path, "/work")])
+    asked = shell(image, tmp_path / "s", "exit 0", volumes=[Volume(tmp_path, "/job")])
     assert "volumes need" in ChangeRoot().run(asked).reason
     assert (
         "needs namespaces" in ChangeRoot().run(shell(image, tmp_path / "s", "exit 0", network=False)).reason
@@ -190,8 +190,8 @@ def test_a_change_of_root_refuses_what_it_cannot_keep(image: Path, tmp_path: Pat
 def test_a_read_only_volume_cannot_be_written_to(isolating: Sandbox, image: Path, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
-    volumes = (Volume(shared, "/work", read_only=True),)
-    assert isolating.run(shell(image, tmp_path / "s", "touch /work/made", volumes=volumes)).code == 1
+    volumes = (Volume(shared, "/job", read_only=True),)
+    assert isolating.run(shell(image, tmp_path / "s", "touch /job/made", volumes=volumes)).code == 1
     assert list(shared.iterdir()) == []
 
 
