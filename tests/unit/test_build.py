@@ -10,6 +10,7 @@ from tests.case import Case
 
 from taskimage.adapters.layout import images
 from taskimage.adapters.store import Store
+from taskimage.model.digest import Digest
 
 
 def names(case: Case) -> set[str]:
@@ -115,3 +116,12 @@ def test_two_wheels_with_different_files_at_one_path_are_refused(case: Case, ord
     said = case.fails(7)
     assert "a 1 and b 1 have different files at '/opt/venv/lib/python3.11/site-packages/shared.py'" in said
     case.check_failure(said)
+
+
+def test_an_image_says_who_built_it(case: Case) -> None:
+    """A tag that another builder made can be told by it."""
+    digest = Digest.parse(case.build().partition("@")[2])
+    manifest = json.loads(Store(case.home).read_blob(digest))
+    config = json.loads(Store(case.home).read_blob(Digest.parse(manifest["config"]["digest"])))
+    assert manifest["annotations"]["dev.taskimage.builder"] == "taskimage"
+    assert config["config"]["Labels"]["dev.taskimage.builder"] == "taskimage"

@@ -131,7 +131,13 @@ def build(
     if not force and (known := _known_image(tools, prepared)):
         return _built(tools, prepared, known, made=0, fresh=True)
     layers, made = _layers(tools, prepared, force=force)
-    content = assemble(layers, prepared.execution, platform=prepared.lock.platform, created=prepared.created)
+    content = assemble(
+        layers,
+        prepared.execution,
+        platform=prepared.lock.platform,
+        created=prepared.created,
+        annotations={BUILDER: "taskimage"},
+    )
     return _built(tools, prepared, content, made=made, fresh=False)
 
 

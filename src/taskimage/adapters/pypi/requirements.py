@@ -44,11 +44,6 @@ class Line:
     requirement: Requirement
     hashes: frozenset[str] = frozenset()
 
-    @property
-    def identity(self) -> list[str]:
-        """What it asks for, wherever it is written."""
-        return [str(self.requirement), *sorted(self.hashes)]
-
 
 @dataclass(slots=True)
 class Requirements:
