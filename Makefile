@@ -5,7 +5,7 @@ test: check docs  ## everything: style, types, documentation, unit and integrati
 	.venv/bin/python -m pytest -n auto --dist loadfile
 
 unit: setup  ## seconds, and no network
-	.venv/bin/python -m pytest tests/unit
+	.venv/bin/python -m pytest tests/unit -n auto
 
 check: setup
 	.venv/bin/ruff format --check
