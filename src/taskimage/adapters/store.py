@@ -4,8 +4,10 @@
       oci/               an OCI image layout: layers, configs, manifests, index.json
       indexes/debian/    signed indexes of suites, and their packages as SQLite files
       inputs/sha256/     what was fetched: wheels, .debs, interpreters
-      records/KIND/      small JSON records, by key: layers, resolutions, facts
+      records/KIND/      small JSON records, by key: layers, images, resolutions, addresses
+      bytecode/          what was compiled of each wheel; interpreters/ has what compiled it
       roots/             unpacked images, for running
+      uv/                uv's own cache
       tmp/               where everything is written before it is renamed into place
 
 Every write goes to a temporary file on the same file system, is flushed, and is renamed: a process that is
@@ -45,7 +47,7 @@ def _remove_unfinished() -> None:
 
 
 class Pending:
-    """A file on its way into the store: hashed while it is written, in place only after `commit`."""
+    """A file on its way into the store: hashed while it is written, in place only when its block has ended well."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file = file
