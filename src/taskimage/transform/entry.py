@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import io
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
 from taskimage.model.errors import IntegrityError
 
-__all__ = ["Body", "BytesBody", "Deflated", "Entry", "Kind", "StreamBody", "safe_path", "same_content"]
+__all__ = [
+    "Body",
+    "BytesBody",
+    "Deflated",
+    "Entry",
+    "Kind",
+    "StreamBody",
+    "folders_of",
+    "safe_path",
+    "same_content",
+]
 
 Kind = Literal["dir", "file", "symlink", "hardlink"]
 
@@ -122,6 +132,17 @@ class Entry:
     def size(self) -> int:
         """The bytes of a file, 0 for all else."""
         return self.body.size if self.body is not None else 0
+
+
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """Every folder that has to be there for ``paths`` to be, apart from the root."""
+    folders: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
 
 
 def same_content(one: Entry, other: Entry) -> bool:

@@ -17,13 +17,12 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.transform.directories import MODES
-from taskimage.transform.entry import Body, Deflated, Entry, same_content
+from taskimage.transform.entry import Body, Deflated, Entry, folders_of, same_content
 from taskimage.transform.tarheader import BLOCK, tar_header
 
 __all__ = ["FORMAT", "write_layer"]
@@ -69,7 +68,7 @@ def _arranged(fragments: Iterable[Sequence[Entry]]) -> tuple[list[Entry], list[E
                 directories.setdefault(entry.path, entry)
             elif _new(entry, others.get(entry.path)):
                 others[entry.path] = entry
-    for parent in _missing_parents([*directories, *others], directories.keys()):
+    for parent in folders_of([*directories, *others]) - directories.keys():
         directories[parent] = Entry.directory(parent)
     for path in directories.keys() & MODES.keys():
         directories[path] = Entry.directory(path, *MODES[path])
@@ -85,16 +84,6 @@ def _new(entry: Entry, known: Entry | None) -> bool:
             hint="leave one of them out, or ask for versions that do not overlap",
         )
     return known is None
-
-
-def _missing_parents(paths: Iterable[str], known: AbstractSet[str]) -> set[str]:
-    missing: set[str] = set()
-    for path in paths:
-        parent = path.rpartition("/")[0]
-        while parent and parent not in known and parent not in missing:
-            missing.add(parent)
-            parent = parent.rpartition("/")[0]
-    return missing
 
 
 class _Writer:

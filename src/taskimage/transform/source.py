@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import canonical_json
-from taskimage.transform.entry import Body, Entry
+from taskimage.transform.entry import Body, Entry, folders_of
 
 __all__ = ["SourceFile", "SourceTree", "merge", "source_entries", "tree_digest"]
 
@@ -88,11 +88,4 @@ def tree_digest(tree: SourceTree) -> Digest:
 
 def _folders(tree: SourceTree) -> set[str]:
     """Every folder below ``/root`` that ``tree`` needs."""
-    folders = set(tree.directories)
-    folders.update(posixpath.dirname(file.path) for file in tree.files)
-    waiting = list(folders)
-    while waiting:
-        if (above := posixpath.dirname(waiting.pop())) not in folders:
-            folders.add(above)
-            waiting.append(above)
-    return folders - {""}
+    return {*tree.directories, *folders_of([*tree.directories, *(file.path for file in tree.files)])} - {""}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from taskimage.model.errors import IntegrityError
-from taskimage.transform.entry import Entry
+from taskimage.transform.entry import Entry, folders_of
 
 __all__ = ["checked_tree"]
 
@@ -21,20 +21,10 @@ def checked_tree(entries: Iterable[Entry], *, where: str) -> tuple[Entry, ...]:
         if entry.path in tree:
             raise IntegrityError(f"has {entry.path!r:.200} twice", where=where)
         tree[entry.path] = entry
-    for folder in _folders(tree):
+    for folder in folders_of(tree):
         if folder in tree and tree[folder].kind != "dir":
             raise IntegrityError(f"has {folder!r:.200} as a {tree[folder].kind} and as a folder", where=where)
     for entry in tree.values():
         if entry.kind == "hardlink" and (entry.target not in tree or tree[entry.target].kind != "file"):
             raise IntegrityError(f"has a hard link {entry.path!r:.200} to what is no file of it", where=where)
     return tuple(tree[path] for path in sorted(tree))
-
-
-def _folders(paths: Iterable[str]) -> set[str]:
-    folders: set[str] = set()
-    for path in paths:
-        folder = path.rpartition("/")[0]
-        while folder and folder not in folders:
-            folders.add(folder)
-            folder = folder.rpartition("/")[0]
-    return folders
