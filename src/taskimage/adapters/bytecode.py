@@ -17,7 +17,8 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from taskimage.model.errors import CannotBuild
+from taskimage.adapters.rootfs import inside
+from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.model.oci import Platform
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _HINT = "set `bytecode: false` in builder_options.taskimage of the spec to build
 # How many bytes of sources are asked about at once, and how many questions may be open for each worker.
 _BATCH = 256 << 10
 _AHEAD = 2
-_MOST_STEPS = 1000
 _PT_INTERP = 3
 
 
@@ -245,20 +245,10 @@ def _file(root: Path, path: str) -> Path:
 
 def _inside(root: Path, path: str) -> Path:
     """Where ``path`` of the image is here: its links are followed as inside the image, and never out of it."""
-    left, here = path.split("/")[::-1], root
-    for _ in range(_MOST_STEPS):
-        if not left:
-            return here
-        part = left.pop()
-        if part == "..":
-            here = here.parent if here != root else root
-        elif part not in ("", "."):
-            here = here / part
-        if here != root and here.is_symlink():
-            target = str(here.readlink())
-            left += target.split("/")[::-1]
-            here = root if target.startswith("/") else here.parent
-    raise CannotBuild(f"links in the image lead from {path!r} in circles", hint=_HINT)
+    try:
+        return root / inside(root, path)
+    except IntegrityError as error:
+        raise CannotBuild(f"links in the image lead from {path!r} in circles", hint=_HINT) from error
 
 
 def _loader(program: Path, shown: str) -> str:
