@@ -68,11 +68,9 @@ class CPython:
 
     def fetch(self, pin: PythonPin, *, moved: Callable[[int], None]) -> None:
         """The build of ``pin`` is in the store's inputs. Raises IntegrityError when it is not what was locked."""
-        if pin.digest is None:
-            raise BadInput(f"the lock names the interpreter {pin.path!r} and no digest of it")
         self._http.fetch(
             self._store,
-            [Fetch((self._url(pin.path),), pin.digest, pin.size, f"CPython {pin.version}")],
+            [Fetch((self._url(pin.path),), pin.archive, pin.size, f"CPython {pin.version}")],
             moved=moved,
         )
 

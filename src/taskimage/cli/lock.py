@@ -81,13 +81,14 @@ def _lock(spec: Path, values: Namespace) -> int:
 
 
 def _check(spec: Path, values: Namespace) -> int:
-    from taskimage.adapters.specfiles import load
+    from taskimage.adapters.specfiles import load, requirements_of
     from taskimage.model.lockfile import stale
     from taskimage.verbs.lock import lock_path, read_lock, wants_of
 
     path = lock_path(spec)
     lock = read_lock(path)
-    wants = wants_of(load(spec, root=values.root), lock)
+    loaded = load(spec, root=values.root)
+    wants = wants_of(loaded.spec, requirements_of(loaded), lock)
     differences = ("there is no lock",) if lock is None else stale(lock, wants)
     for line in differences:
         say("error", f"{path}: {line}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from taskimage.model.digest import Digest
+from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
 
 __all__ = ["DebPin", "Lock", "PlatformLock", "PythonPin", "Wants", "WheelPin"]
@@ -58,6 +59,13 @@ class PythonPin:
     def minor(self) -> str:
         """The feature version, such as ``3.11``."""
         return ".".join(self.version.split(".")[:2])
+
+    @property
+    def archive(self) -> Digest:
+        """The digest of a standalone interpreter's archive. Raises BadInput for a pin that has none."""
+        if self.digest is None:
+            raise BadInput(f"the lock names the interpreter {self.path!r} and no digest of it")
+        return self.digest
 
     @property
     def executable(self) -> str:

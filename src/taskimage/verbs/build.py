@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from taskimage.adapters import layout
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load, lock_path
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, CannotBuild, IntegrityError, NotFound, StaleLock
 from taskimage.model.events import Listener, Notice, ignore
@@ -148,7 +150,7 @@ def prepare(tools: Tools, loaded: LoadedSpec, *, locked: bool, force: bool, tag:
     files = collect(loaded)
     for warning in (*loaded.warnings, *files.warnings):
         tools.listener(warning)
-    lock, pinned = _lock(tools, loaded, locked=locked, force=force)
+    lock, pinned = _lock(tools, loaded, files.requirements, locked=locked, force=force)
     (platform,) = lock.platforms
     compiled = (platform.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
     plans = plan(
@@ -213,17 +215,19 @@ def _check_push(spec: ImageSpec, *, push: bool | None) -> None:
         )
 
 
-def _lock(tools: Tools, loaded: LoadedSpec, *, locked: bool, force: bool) -> tuple[Lock, bool]:
+def _lock(
+    tools: Tools, loaded: LoadedSpec, requirements: Sequence[RequirementsFile], *, locked: bool, force: bool
+) -> tuple[Lock, bool]:
     """The lock to build from, and whether it is the one that is kept beside the spec."""
     file = lock_path(loaded.path) if loaded.path else None
     lock = read_lock(file) if file else None
-    wants = wants_of(loaded, lock)
+    wants = wants_of(loaded.spec, requirements, lock)
     if lock is None:
         if locked:
             raise BadInput(
                 f"there is no lock {str(file)!r}", hint=f"make one with `taskimage lock {loaded.path}`"
             )
-        return _remembered(tools, loaded, wants, force=force), False
+        return _remembered(tools, loaded.spec, wants, requirements, force=force), False
     if changes := stale(lock, wants):
         raise StaleLock(
             f"{file}: the lock no longer says what {loaded.path} wants:\n"
@@ -234,14 +238,16 @@ def _lock(tools: Tools, loaded: LoadedSpec, *, locked: bool, force: bool) -> tup
     return lock, True
 
 
-def _remembered(tools: Tools, loaded: LoadedSpec, wants: Wants, *, force: bool) -> Lock:
+def _remembered(
+    tools: Tools, spec: ImageSpec, wants: Wants, requirements: Sequence[RequirementsFile], *, force: bool
+) -> Lock:
     """What the store remembers of an earlier resolution for the same wants, or a new one."""
     key = Digest.of(canonical_json(dataclasses.asdict(wants)))
     record = None if force else tools.store.record("resolutions", key)
     if record is not None:
         return loads(record["lock"], where="resolution in the store")
     tools.listener(Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)"))
-    lock = resolve(tools, loaded, wants)
+    lock = resolve(tools, spec, wants, requirements)
     tools.store.keep_record("resolutions", key, {"lock": dumps(lock)})
     return lock
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput, IntegrityError
+from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import DebPin, PythonPin, WheelPin
 from taskimage.transform.entry import Entry
@@ -101,12 +101,12 @@ class Inputs(contextlib.ExitStack):
 
     def interpreter(self, pin: PythonPin) -> tuple[Entry, ...]:
         """The files of the standalone interpreter of ``pin``, which is fetched."""
-        return self._interpreters.get(_digest(pin), lambda: self._read_interpreter(pin))
+        return self._interpreters.get(pin.archive, lambda: self._read_interpreter(pin))
 
     def _read_interpreter(self, pin: PythonPin) -> tuple[Entry, ...]:
         from taskimage.transform.standalone import read_standalone
 
-        with self._tools.store.input_path(_digest(pin)).open("rb") as stream:
+        with self._tools.store.input_path(pin.archive).open("rb") as stream:
             return read_standalone(stream, self._spool(), where=pin.path)
 
     def _read_deb(self, pin: DebPin) -> Deb:
@@ -141,12 +141,6 @@ class Inputs(contextlib.ExitStack):
                 file = self.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - it is entered
             spool = self._local.spool = cast("BinaryIO", file)
         return spool
-
-
-def _digest(pin: PythonPin) -> Digest:
-    if pin.digest is None:
-        raise BadInput(f"the lock names the interpreter {pin.path!r} and no digest of it")
-    return pin.digest
 
 
 class _Once(Generic[_T]):

@@ -9,7 +9,6 @@ from typing import Final
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import (
-    LoadedSpec,
     host_machine,
     host_python,
     load,
@@ -24,6 +23,7 @@ from taskimage.model.events import Done, Listener, Started, ignore
 from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.oci import Platform
+from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.verbs.placed import placed
 from taskimage.verbs.tools import Tools
@@ -66,11 +66,19 @@ def lock(
         listener(warning)
     check_served(loaded.spec)
     old = read_lock(lock_path(path))
-    wants = wants_of(loaded, old)
+    requirements = requirements_of(loaded)
+    wants = wants_of(loaded.spec, requirements, old)
     if old is not None and not upgrade and not upgrade_packages and not stale(old, wants):
         return old
     tools = Tools(settings or Settings.load(), listener, expired_indexes=loaded.spec.options.expired_indexes)
-    return resolve(tools, loaded, wants, keep=None if upgrade else old, upgrade_packages=upgrade_packages)
+    return resolve(
+        tools,
+        loaded.spec,
+        wants,
+        requirements,
+        keep=None if upgrade else old,
+        upgrade_packages=upgrade_packages,
+    )
 
 
 def read_lock(path: Path) -> Lock | None:
@@ -93,24 +101,22 @@ def write_lock(lock: Lock, path: Path) -> None:
         file.write(dumps(lock).encode())
 
 
-def wants_of(loaded: LoadedSpec, lock: Lock | None) -> Wants:
-    """What a spec asks for, as its lock remembers it. Reads the requirements that the spec names.
+def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lock | None) -> Wants:
+    """What a spec asks for, as its lock remembers it; ``requirements`` are the files that it names.
 
     Where the spec leaves the Python version or the platform to the host, ``lock`` decides: it was made on some
     host, and means the same on every other.
     """
-    spec = loaded.spec
     platforms = tuple(map(str, spec.platforms(machine=host_machine())))
-    files = requirements_of(loaded)
     packages = tuple(spec.packages or ())
-    needs_flytekit = spec.options.runtime == "flytekit" and not _names_flytekit(packages, files)
+    needs_flytekit = spec.options.runtime == "flytekit" and not _names_flytekit(packages, requirements)
     return Wants(
         python=spec.python_version or (lock.wants.python if lock else host_python()),
         platforms=lock.wants.platforms if lock and spec.platform is None else platforms,
         suite=spec.options.suite,
         runtime="flytekit" if needs_flytekit else "",
         packages=packages,
-        requirements=tuple(f"{file.name} {Digest.of(file.data)}" for file in files),
+        requirements=tuple(f"{file.name} {Digest.of(file.data)}" for file in requirements),
         apt_packages=tuple(spec.apt_packages or ()),
         indexes=tuple(_indexes(spec.pip_index, spec.pip_extra_index_url or ())),
     )
@@ -118,16 +124,23 @@ def wants_of(loaded: LoadedSpec, lock: Lock | None) -> Wants:
 
 def resolve(
     tools: Tools,
-    loaded: LoadedSpec,
+    spec: ImageSpec,
     wants: Wants,
+    requirements: Sequence[RequirementsFile],
     *,
     keep: Lock | None = None,
     upgrade_packages: Sequence[str] = (),
 ) -> Lock:
-    """A lock for ``wants``, which ``loaded`` asks for; the versions of ``keep`` are preferred."""
+    """A lock for ``wants``, which ``spec`` asks for with ``requirements``; the versions of ``keep`` are preferred."""
     platforms = tuple(
         _resolve_platform(
-            tools, loaded, wants, platform=Platform.parse(text), keep=keep, upgrade_packages=upgrade_packages
+            tools,
+            spec,
+            wants,
+            requirements,
+            platform=Platform.parse(text),
+            keep=keep,
+            upgrade_packages=upgrade_packages,
         )
         for text in wants.platforms
     )
@@ -136,8 +149,9 @@ def resolve(
 
 def _resolve_platform(
     tools: Tools,
-    loaded: LoadedSpec,
+    spec: ImageSpec,
     wants: Wants,
+    requirements: Sequence[RequirementsFile],
     *,
     platform: Platform,
     keep: Lock | None,
@@ -149,18 +163,18 @@ def _resolve_platform(
     python = _python(tools, wants, platform, keep=[item.python for item in kept])
     # Standalone builds bring their own libraries, apart from what the Linux Standard Base has: libc and libcrypt.
     interpreter = f"python{python.minor}" if python.source == "suite" else "libcrypt1"
-    with placed(loaded.spec, "apt_packages"):
+    with placed(spec, "apt_packages"):
         debian = tools.debian.resolve(
             wants.suite, platform.debian, base=(*BASE, interpreter), apt=wants.apt_packages
         )
-    with placed(loaded.spec, "packages"):
+    with placed(spec, "packages"):
         wheels = tools.pypi.resolve(
             python=python.version,
             platform=platform,
             packages=(*wants.packages, *_runtime(wants)),
-            requirements=requirements_of(loaded),
-            index=loaded.spec.pip_index,
-            extra_indexes=loaded.spec.pip_extra_index_url or (),
+            requirements=requirements,
+            index=spec.pip_index,
+            extra_indexes=spec.pip_extra_index_url or (),
             glibc=_glibc(debian.base),
             keep=[pin for item in kept for pin in item.wheels],
             upgrade_packages=upgrade_packages,
