@@ -43,10 +43,11 @@ class WheelPin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonPin:
-    """The interpreter: from the suite's own packages, or a standalone build fetched from ``path``.
+    """The interpreter: from the suite's own packages, a standalone build fetched from ``path``, or a base image's.
 
-    ``version`` has three numbers. For ``source="suite"`` the packages are among the base's and the
-    other fields are empty; for ``source="standalone"`` ``path`` is what follows the mirror's root.
+    ``version`` has three numbers. For ``source="suite"`` the packages are among the base's and the other
+    fields are empty; for ``"standalone"`` ``path`` is what follows the mirror's root; for ``"base"`` it is the
+    interpreter's absolute path in the base image.
     """
 
     version: str
@@ -70,6 +71,8 @@ class PythonPin:
     @property
     def executable(self) -> str:
         """Where the interpreter is in the image."""
+        if self.source == "base":
+            return self.path
         folder = "/usr/bin" if self.source == "suite" else "/opt/python/bin"
         return f"{folder}/python{self.minor}"
 

@@ -7,25 +7,23 @@ are for: a redirect elsewhere leaves them behind.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import network
 from taskimage.adapters.http.answers import Transient, judge, retry_after, unreachable
+from taskimage.adapters.http.connections import SECRET_HEADERS, Connections, login_in, redacted
 from taskimage.adapters.store import Pending, Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable
 
 if TYPE_CHECKING:
-    import ssl
-
     import urllib3
 
 __all__ = ["Answer", "Fetch", "Http", "redacted"]
@@ -34,14 +32,6 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 18
 _REDIRECTS = 5
-_SECRET_HEADERS = {"authorization", "cookie"}
-
-
-def redacted(url: str) -> str:
-    """``url`` without the credentials, query and fragment that it may carry."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +70,8 @@ class Http:
         pauses: Sequence[float] = (0.3, 1.0, 3.0),
         offline: bool = False,
     ) -> None:
-        self._environ = os.environ if environ is None else environ
+        self._connections = Connections(environ, offline=offline)
         self._pauses = tuple(pauses)
-        self._offline = offline
-        self._managers: dict[tuple[str, str | None], urllib3.PoolManager] = {}
-        self._making = threading.Lock()
 
     # -- whole bodies ----------------------------------------------------------------------------------
 
@@ -206,21 +193,11 @@ class Http:
         self, url: str, headers: Mapping[str, str] | None
     ) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
         """The answer to a GET after redirects, when it is a good one, and where it came from."""
-        import urllib3
-
-        if self._offline:
-            raise Unreachable(f"{redacted(url)} is not asked offline", hint="run it once without --offline")
         sent = dict(headers or {})
         here = url
         for _ in range(_REDIRECTS + 1):
-            try:
-                response = self._manager(here).request(
-                    "GET", _without_login(here), headers={**self._login(here), **sent},
-                    redirect=False, retries=False, preload_content=False,
-                )  # fmt: skip
-            except urllib3.exceptions.HTTPError as error:
-                raise unreachable(redacted(here), error) from error
-            with response, Crew.current().watching(response):
+            asked = self._connections.opened("GET", here, headers={**self._login(here), **sent})
+            with asked as response:
                 there = response.get_redirect_location()
                 if not there:
                     judge(redacted(here), response.status, retry_after(response.headers))
@@ -232,7 +209,7 @@ class Http:
                     f"{redacted(here)} redirects to {redacted(there)}, which is less safe; not followed"
                 )
             if network.origin(there) != network.origin(here):
-                sent = {name: value for name, value in sent.items() if name.lower() not in _SECRET_HEADERS}
+                sent = {name: value for name, value in sent.items() if name.lower() not in SECRET_HEADERS}
             here = there
         raise Unreachable(f"{redacted(url)} redirects more than {_REDIRECTS} times")
 
@@ -246,42 +223,5 @@ class Http:
 
     def _login(self, url: str) -> Mapping[str, str]:
         """The header for the credentials in ``url`` itself, else in netrc."""
-        if login := _login_in(url) or network.netrc_login(urlsplit(url).hostname or "", self._environ):
-            return network.basic(*login)
-        return {}
-
-    def _manager(self, url: str) -> urllib3.PoolManager:
-        key = urlsplit(url).scheme, network.proxy(url, self._environ)
-        with self._making:
-            if key not in self._managers:
-                self._managers[key] = self._made(*key)
-            return self._managers[key]
-
-    def _made(self, scheme: str, proxy: str | None) -> urllib3.PoolManager:
-        import urllib3
-
-        timeout = urllib3.Timeout(connect=10, read=60)
-        # Loading the authorities takes longer than many a request.
-        context = self._tls if scheme == "https" else None
-        if proxy is None:
-            return urllib3.PoolManager(maxsize=Crew.SIZE, timeout=timeout, ssl_context=context)
-        login = _login_in(proxy)
-        return urllib3.ProxyManager(
-            _without_login(proxy), maxsize=Crew.SIZE, timeout=timeout, ssl_context=context,
-            proxy_ssl_context=self._tls if proxy.startswith("https:") else None,
-            proxy_headers=login and {"Proxy-Authorization": network.basic(*login)["Authorization"]},
-        )  # fmt: skip
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return network.tls(self._environ)
-
-
-def _login_in(url: str) -> tuple[str, str] | None:
-    parts = urlsplit(url)
-    return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-
-
-def _without_login(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+        found = login_in(url) or network.netrc_login(urlsplit(url).hostname or "", self._connections.environ)
+        return network.basic(*found) if found else {}

@@ -6,7 +6,8 @@ Everything comes from the environment that is handed in, by the names that curl,
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from taskimage.model.errors import BadInput
 
 if TYPE_CHECKING:
     import ssl
+
+    from taskimage.adapters.http.connections import Trust
 
 __all__ = ["basic", "ca_file", "netrc_login", "origin", "proxy", "tls"]
 
@@ -73,19 +76,35 @@ def ca_file(environ: Mapping[str, str]) -> str | None:
     return next((path for path in _CA_FILES if Path(path).exists()), None)
 
 
-def tls(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The settings of every TLS connection: certificates and host names are always checked."""
+def tls(environ: Mapping[str, str], trust: Trust) -> ssl.SSLContext:
+    """The settings of TLS connections: certificates and host names are checked, unless ``trust`` says otherwise."""
     import ssl
 
     path = ca_file(environ)
-    if path is None:
-        return ssl.create_default_context()
+    with _readable(path):
+        folder = path is not None and Path(path).is_dir()
+        context = ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
+    with _readable(trust.ca):
+        if trust.ca is not None:
+            context.load_verify_locations(trust.ca)
+    with _readable(trust.certificate):
+        if trust.certificate is not None:
+            context.load_cert_chain(trust.certificate, trust.key)
+    if not trust.verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def _readable(path: str | None) -> Iterator[None]:
+    """In the block, certificates that cannot be read are BadInput."""
+    import ssl
+
     try:
-        if Path(path).is_dir():
-            return ssl.create_default_context(capath=path)
-        return ssl.create_default_context(cafile=path)
+        yield
     except (ssl.SSLError, OSError) as error:
-        raise BadInput(f"cannot read the certificate authorities in {path!r}: {error}") from error
+        raise BadInput(f"cannot read the certificates in {path!r}: {error}") from error
 
 
 def netrc_login(host: str, environ: Mapping[str, str]) -> tuple[str, str] | None:

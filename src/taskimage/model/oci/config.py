@@ -98,8 +98,7 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """The configuration as JSON has it, empty parts left out."""
         document: dict[str, Any] = {
-            "os": self.platform.os,
-            "architecture": self.platform.architecture,
+            **self.platform.to_dict(),
             "rootfs": {"type": "layers", "diff_ids": [str(digest) for digest in self.diff_ids]},
             "config": self.execution.to_dict(),
             "history": [record.to_dict() for record in self.history],

@@ -11,12 +11,42 @@ from taskimage.model.digest import Digest
 from taskimage.model.oci.document import Fields
 from taskimage.model.oci.platform import Platform
 
-__all__ = ["CONFIG", "INDEX", "LAYER_GZIP", "MANIFEST", "Descriptor"]
+__all__ = [
+    "CONFIG",
+    "DOCKER_CONFIG",
+    "DOCKER_INDEX",
+    "DOCKER_MANIFEST",
+    "EMPTY",
+    "INDEX",
+    "LAYER",
+    "LAYER_GZIP",
+    "LAYER_ZSTD",
+    "MANIFEST",
+    "OCI_LAYERS",
+    "Descriptor",
+]
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+EMPTY = "application/vnd.oci.empty.v1+json"
+
+# Docker's image manifest, version 2, schema 2: the same documents by other names.
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+OCI_LAYERS: Mapping[str, str] = {
+    LAYER: LAYER,
+    LAYER_GZIP: LAYER_GZIP,
+    LAYER_ZSTD: LAYER_ZSTD,
+    "application/vnd.docker.image.rootfs.diff.tar": LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": LAYER_ZSTD,
+}
+"""The media types of layers, each with the one that says the same in an OCI manifest."""
 
 # Two annotations name what an image layout holds, in its index.json only. The specification's own
 # (annotations.md) has a grammar that excludes some tags (one that ends in "_", say), and programs that hold an
@@ -37,6 +67,7 @@ class Descriptor:
     size: int
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    artifact_type: str | None = None
 
     @property
     def name(self) -> str | None:
@@ -59,7 +90,9 @@ class Descriptor:
         if self.annotations:
             document["annotations"] = dict(self.annotations)
         if self.platform is not None:
-            document["platform"] = {"os": self.platform.os, "architecture": self.platform.architecture}
+            document["platform"] = self.platform.to_dict()
+        if self.artifact_type is not None:
+            document["artifactType"] = self.artifact_type
         return document
 
     @classmethod
@@ -77,4 +110,5 @@ class Descriptor:
             size=fields.whole("size"),
             annotations=fields.text_map("annotations"),
             platform=None if platform is None else Platform.from_fields(platform),
+            artifact_type=fields.optional_text("artifactType"),
         )

@@ -19,6 +19,8 @@ _MACHINE = {
     "s390x": "s390x", "riscv64": "riscv64",
 }  # fmt: skip
 _ALIASES = {"x86_64": "amd64", "aarch64": "arm64"}
+# What an architecture means that names no variant, or the only one there is (containerd's platforms, too).
+_USUAL = {"arm64": "v8", "arm": "v7"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,13 +33,18 @@ class Platform:
 
     os: str
     architecture: str
+    variant: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """The platform that ``text`` writes as ``os/architecture``. Raises BadInput."""
+        """The platform that ``text`` writes as ``os/architecture``. Raises BadInput.
+
+        The usual variant of an architecture may stand behind it, and means the same.
+        """
         os, _, architecture = text.strip().lower().partition("/")
+        architecture, _, variant = architecture.partition("/")
         architecture = _ALIASES.get(architecture, architecture)
-        if os != "linux" or architecture not in _DEBIAN:
+        if os != "linux" or architecture not in _DEBIAN or variant not in ("", _USUAL.get(architecture)):
             raise BadInput(
                 f"not a platform that images are built for: {text!r}; wanted one of "
                 + ", ".join(f"linux/{name}" for name in _DEBIAN)
@@ -47,7 +54,19 @@ class Platform:
     @classmethod
     def from_fields(cls, fields: Fields) -> Platform:
         """The platform that a document names, whether images are built for it or not. Raises BadInput."""
-        return cls(fields.text("os"), fields.text("architecture"))
+        return cls(fields.text("os"), fields.text("architecture"), fields.optional_text("variant") or "")
+
+    def to_dict(self) -> dict[str, str]:
+        """The platform as documents have it."""
+        document = {"os": self.os, "architecture": self.architecture, "variant": self.variant}
+        return {name: value for name, value in document.items() if value}
+
+    def serves(self, wanted: Platform) -> bool:
+        """Whether what is made for this platform runs where ``wanted`` is wanted."""
+        usual = _USUAL.get(self.architecture, "")
+        return (self.os, self.architecture, self.variant or usual) == (
+            wanted.os, wanted.architecture, wanted.variant or usual,
+        )  # fmt: skip
 
     @property
     def debian(self) -> str:
@@ -60,4 +79,4 @@ class Platform:
         return _MACHINE[self.architecture]
 
     def __str__(self) -> str:
-        return f"{self.os}/{self.architecture}"
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
