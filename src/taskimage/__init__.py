@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from taskimage.model.spec import ImageSpec
     from taskimage.verbs.build import build
     from taskimage.verbs.lock import lock
+    from taskimage.verbs.pin import pin
 
     __version__: str
 
@@ -63,6 +64,7 @@ __all__ = [
     "__version__",
     "build",
     "lock",
+    "pin",
 ]
 
 # The module of each name; all others are errors. Imported when first asked for (PEP 562).
@@ -74,6 +76,7 @@ _HOMES = {
     "Reference": "taskimage.model.reference",
     "build": "taskimage.verbs.build",
     "lock": "taskimage.verbs.lock",
+    "pin": "taskimage.verbs.pin",
 }
 
 

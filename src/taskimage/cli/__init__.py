@@ -17,7 +17,12 @@ COMMANDS: Final = {
     "build": "build the image of a YAML file",
     "lock": "pin everything that a YAML file needs",
     "run": "run a command inside an image",
+    "check": "look whether a build would find what it needs",
+    "copy": "copy an image between registries, image layouts and archives",
+    "pin": "ask registries what tags mean now",
     "parse": "read an image identifier strictly",
+    "login": "keep a user and password for a registry",
+    "logout": "forget them",
 }
 """Each command, a module of this package by its name, in the order of the help."""
 

@@ -10,13 +10,20 @@ from typing import Any, NoReturn
 
 from taskimage.model.errors import BadInput
 
-__all__ = ["Parser", "did_you_mean"]
+__all__ = ["Parser", "did_you_mean", "platforms"]
 
 
 def did_you_mean(kind: str, word: str, known: Iterable[str], *, hint: str) -> BadInput:
     """The error of a word that is not among ``known``, with the likely one in its hint."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return BadInput(f"no such {kind}: {word!r:.100}", hint=f"did you mean {close[0]!r}?" if close else hint)
+
+
+def platforms(text: str | None) -> str | None:
+    """The platforms that ``--platform`` names, with commas between; None for none. Raises BadInput."""
+    from taskimage.model.oci import Platform
+
+    return ",".join(str(Platform.parse(part)) for part in text.split(",")) if text else None
 
 
 class Parser(argparse.ArgumentParser):

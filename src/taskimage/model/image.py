@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from taskimage.model.codec import JsonValue
 from taskimage.model.errors import (
-    CannotBuild,
     ImageWarning,
     InvalidReference,
     InvalidValue,
@@ -136,17 +135,16 @@ class Image(JsonValue):
         return image
 
     def pin(self) -> Image:
-        """This image with the digest that its tag stands for now; itself when it has one already.
+        """This image with the digest that its tag means now; itself when it has one already.
 
-        Raises:
-            CannotBuild: When there is a tag to resolve: a registry is not asked yet.
+        Asks the registry. Raises NotFound (it has no such image), NotAllowed, Unreachable, and InvalidReference
+        for what names no image.
         """
         if self.digest:
             return self
-        raise CannotBuild(
-            f"cannot pin {shown(self._identifier)}: resolving a tag is not served yet",
-            hint="give the identifier with its digest: repository@sha256:…",
-        )
+        from taskimage.verbs.pin import pin
+
+        return Image(self.name, self.fqn, digest=str(pin(self.reference).digest))
 
 
 def _spec_path(identifier: str | os.PathLike[str]) -> str | None:

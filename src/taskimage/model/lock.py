@@ -12,7 +12,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
 
-__all__ = ["DebPin", "Lock", "PlatformLock", "PythonPin", "Wants", "WheelPin"]
+__all__ = ["BasePin", "DebPin", "Lock", "PlatformLock", "PythonPin", "Wants", "WheelPin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -78,13 +78,39 @@ class PythonPin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BasePin:
+    """A base image, and the facts of its files that decide what is made on it.
+
+    Attributes:
+        name: Its reference, without a digest.
+        digest: What the name meant: of an index, where it is one.
+        manifest: What is there for the platform.
+        glibc: The version of its C library, such as ``2.36``.
+        links: Links that what is made goes through: ``PATH TARGET``, sorted.
+        installed: The distributions of its Python that serve in place of wheels: ``NAME VERSION``, sorted.
+    """
+
+    name: str
+    digest: Digest
+    manifest: Digest
+    glibc: str = ""
+    links: tuple[str, ...] = ()
+    installed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlatformLock:
-    """What one platform is made of: ``base`` stands under everything, ``apt`` is what the spec names."""
+    """What one platform is made of.
+
+    ``image`` is the base image, or ``base`` the packages that stand under everything; ``apt`` is what the spec
+    names, and ``suite`` where packages are from: "" on a base image that takes none.
+    """
 
     platform: Platform
     suite: str
     python: PythonPin
-    base: tuple[DebPin, ...]
+    base: tuple[DebPin, ...] = ()
+    image: BasePin | None = None
     apt: tuple[DebPin, ...] = ()
     wheels: tuple[WheelPin, ...] = ()
 
@@ -93,7 +119,8 @@ class PlatformLock:
 class Wants:
     """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same.
 
-    ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none.
+    ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none. With a
+    ``base_image`` there is no ``suite``: it has its own.
     """
 
     python: str
@@ -104,6 +131,7 @@ class Wants:
     apt_packages: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     runtime: str = ""
+    base_image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

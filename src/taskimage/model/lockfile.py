@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, TaskImageError, WrongType
-from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
+from taskimage.model.lock import BasePin, DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
 from taskimage.model.oci import Platform
+from taskimage.model.reference import Reference
 from taskimage.model.shown import shown
 
 __all__ = ["VERSION", "diff", "dumps", "loads", "stale"]
@@ -35,6 +36,7 @@ def dumps(lock: Lock) -> str:
         _line("platforms", wants.platforms),
         _line("suite", wants.suite),
         _line("runtime", wants.runtime),
+        *([_line("base-image", wants.base_image)] if wants.base_image else []),
         _list("packages", map(_value, wants.packages)),
         _list("requirements", map(_value, wants.requirements)),
         _list("apt-packages", map(_value, wants.apt_packages)),
@@ -46,6 +48,7 @@ def dumps(lock: Lock) -> str:
             _line("platform", str(platform.platform)),
             _line("suite", platform.suite),
             f"python = {_row(platform.python)}\n",
+            *(_base_image(platform.image) if platform.image else ()),
             _list("base", map(_row, sorted(platform.base))),
             _list("apt", map(_row, sorted(platform.apt))),
             _list("wheels", map(_row, sorted(platform.wheels))),
@@ -87,6 +90,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
                 requirements=tuple(wants["requirements"]),
                 apt_packages=tuple(wants["apt-packages"]),
                 indexes=tuple(wants["indexes"]),
+                base_image=wants.get("base-image", ""),
             ),
             platforms=tuple(_platform(item) for item in document["platforms"]),
         )
@@ -103,7 +107,12 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
     old, new = lock.wants, wants
     lines = [
         f"{label}: {getattr(old, name)!r} is locked, {getattr(new, name)!r} is wanted"
-        for name, label in (("python", "python_version"), ("suite", "suite"), ("runtime", "runtime"))
+        for name, label in (
+            ("python", "python_version"),
+            ("suite", "suite"),
+            ("runtime", "runtime"),
+            ("base_image", "base_image"),
+        )
         if getattr(old, name) != getattr(new, name)
     ]
     for name in ("platforms", "packages", "requirements", "apt_packages", "indexes"):
@@ -143,6 +152,11 @@ def _named(lock: Lock) -> dict[tuple[str, str, str], tuple[str, Digest]]:
             found[name, "deb", deb.package] = (deb.version, deb.digest)
         for wheel in platform.wheels:
             found[name, "wheel", wheel.name] = (wheel.version, wheel.digest)
+        if platform.image:
+            found[name, "base-image", platform.image.name] = (
+                platform.image.digest.short,
+                platform.image.manifest,
+            )
         python = platform.python
         found[name, "python", python.source] = (python.version, python.digest or Digest.of(b""))
     return found
@@ -155,6 +169,17 @@ def _row(pin: DebPin | WheelPin | PythonPin) -> str:
     row = {field.name: getattr(pin, field.name) for field in fields(pin)}
     digest = row.pop("digest")
     row["sha256"] = digest.hex if digest else None
+    return _inline(row)
+
+
+def _base_image(pin: BasePin) -> Iterator[str]:
+    row = {"name": pin.name, "digest": str(pin.digest), "manifest": str(pin.manifest), "glibc": pin.glibc}
+    yield f"base-image = {_inline(row)}\n"
+    yield _list("base-links", map(_value, sorted(pin.links)))
+    yield _list("base-installed", map(_value, sorted(pin.installed)))
+
+
+def _inline(row: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in row.items() if value) + " }"
 
 
@@ -182,9 +207,29 @@ def _platform(item: Mapping[str, Any]) -> PlatformLock:
         suite=item["suite"],
         python=_pin(PythonPin, item["python"]),
         base=tuple(_pin(DebPin, row) for row in item["base"]),
+        image=_base_pin(item) if "base-image" in item else None,
         apt=tuple(_pin(DebPin, row) for row in item["apt"]),
         wheels=tuple(_pin(WheelPin, row) for row in item["wheels"]),
     )
+
+
+def _base_pin(item: Mapping[str, Any]) -> BasePin:
+    row = item["base-image"]
+    return BasePin(
+        name=str(Reference.parse(row["name"])),
+        digest=Digest.parse(row["digest"]),
+        manifest=Digest.parse(row["manifest"]),
+        glibc=row.get("glibc", ""),
+        links=_texts(item, "base-links"),
+        installed=_texts(item, "base-installed"),
+    )
+
+
+def _texts(item: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    for value in item[key]:
+        if not isinstance(value, str):
+            raise TypeError(f"{key} has {shown(value)}, which is no str")
+    return tuple(item[key])
 
 
 _Pin = TypeVar("_Pin", DebPin, WheelPin, PythonPin)

@@ -73,25 +73,34 @@ def plan(
         bytecode: What compiled files depend on beside their sources: interpreter and recipe; empty when
             nothing is compiled.
     """
+    # Where a link of a base image leads elsewhere, so does everything that goes below it.
+    links = lock.image.links if lock.image else ()
+    environment = (*environment, *links)
     debs = tuple(sorted((*lock.base, *lock.apt), key=_name))
     plans = [
         LayerPlan(kind="debs", origin=_origin("base", group), debs=group)
         for group in grouped(lock.base, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_BASE_GROUPS)
     ]
     if lock.python.source == "standalone":
-        parameters = (str(lock.python.digest), *bytecode)
+        parameters = (str(lock.python.digest), *bytecode, *links)
         origin = f"python: CPython {lock.python.version}"
         plans.append(LayerPlan(kind="interpreter", origin=origin, parameters=parameters))
     # The interpreter that compiles is the lock's; what a standalone one makes, Debian's own could not use.
     of_debian = bytecode if lock.python.source == "suite" else ()
     plans += _compiled(lock.base, of_debian)
     plans += [
-        LayerPlan(kind="debs", origin=_origin("apt", group), debs=group)
+        LayerPlan(kind="debs", origin=_origin("apt", group), debs=group, parameters=links)
         for group in grouped(lock.apt, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_APT_GROUPS)
     ]
     plans += _compiled(lock.apt, of_debian)
-    plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=tuple(effects)))
-    plans.append(LayerPlan(kind="environment", origin="virtual environment", parameters=tuple(environment)))
+    # On a base image they depend on all of its files.
+    below = (str(lock.image.manifest),) if lock.image else ()
+    plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=(*effects, *below)))
+    # An interpreter of the base imports what the base has.
+    site = ("system-site",) if lock.python.source == "base" else ()
+    plans.append(
+        LayerPlan(kind="environment", origin="virtual environment", parameters=(*environment, *site))
+    )
     plans += [
         LayerPlan(
             kind="wheels",

@@ -18,6 +18,7 @@ from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
+    from taskimage.adapters.debian import DebianBase
     from taskimage.transform.deb import Deb
     from taskimage.transform.wheel import Wheel
 
@@ -36,11 +37,17 @@ class Indexes:
 
 
 class Inputs(contextlib.ExitStack):
-    """A context manager: what is read stays readable until the block ends."""
+    """A context manager: what is read stays readable until the block ends.
 
-    def __init__(self, tools: Tools, *, indexes: Indexes, python: str, prefix: str) -> None:
+    Debian's packages are fetched from ``debian``, by default from the archives that `Tools` know.
+    """
+
+    def __init__(
+        self, tools: Tools, *, indexes: Indexes, python: str, prefix: str, debian: DebianBase | None = None
+    ) -> None:
         super().__init__()
         self._tools = tools
+        self._debian = debian
         self._indexes = indexes
         self._python = python
         self._prefix = prefix
@@ -72,7 +79,8 @@ class Inputs(contextlib.ExitStack):
 
         jobs: list[Callable[[], object]] = []
         if some_debs:
-            jobs.append(lambda: self._tools.debian.fetch(some_debs, moved=moved))
+            debian = self._debian or self._tools.debian
+            jobs.append(lambda: debian.fetch(some_debs, moved=moved))
         if some_wheels:
             jobs.append(
                 lambda: self._tools.pypi.fetch(

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
@@ -16,6 +16,7 @@ from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.model.user import User
 from taskimage.transform.assemble import LAYER_KEY, Layer
+from taskimage.transform.base import placed
 from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 from taskimage.transform.plan import LayerPlan
@@ -28,8 +29,9 @@ from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
     from taskimage.transform.effects.scripts import Unhandled
+    from taskimage.verbs.base import Base
 
-__all__ = ["known_layer", "make_layers"]
+__all__ = ["Maker", "known_layer"]
 
 
 def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
@@ -43,50 +45,84 @@ def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
     return Layer(descriptor=descriptor, diff_id=Digest.parse(record["diff_id"]), origin=plan.origin)
 
 
-def make_layers(
-    tools: Tools,
-    plans: Sequence[LayerPlan],
-    *,
-    lock: PlatformLock,
-    indexes: Indexes,
-    users: Sequence[User],
-    files: Sequence[Entry],
-    bytecode: bool,
-    waived: Sequence[str],
-) -> dict[LayerPlan, Layer]:
-    """A layer for each of ``plans``, all of which the store lacks; it has them afterwards."""
-    if not plans:
-        return {}
-    with (
-        Inputs(tools, indexes=indexes, python=lock.python.minor, prefix=PREFIX) as inputs,
-        Bytecode(tools, inputs, lock) as compiler,
-        _advised(),
-    ):
-        maker = _Maker(
-            tools=tools, lock=lock, inputs=inputs, compiler=compiler if bytecode else None,
-            users=users, files=files, waived=waived,
-        )  # fmt: skip
-        inputs.fetch(
-            (pin for plan in plans for pin in plan.debs),
-            (pin for plan in plans for pin in plan.wheels),
-            lock.python if any(plan.kind == "interpreter" for plan in plans) else None,
-        )
-        if any(plan.wheels for plan in plans):
-            check_overlaps(tools, inputs, lock.wheels)
+class Maker:
+    """Makes the layers of one image, from inputs that are fetched when they are needed.
+
+    Args:
+        tools: The adapters of this run.
+        lock: The inputs of the image.
+        indexes: Where its Python packages are.
+        users: Who the image has an account and a home for.
+        files: What is copied into it.
+        bytecode: Whether Python sources are compiled.
+        waived: Debian packages whose scripts do not matter.
+        base: The image that it stands on.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        lock: PlatformLock,
+        *,
+        indexes: Indexes,
+        users: Sequence[User],
+        files: Sequence[Entry],
+        bytecode: bool,
+        waived: Sequence[str],
+        base: Base | None = None,
+    ) -> None:
+        self._tools = tools
+        self._lock = lock
+        self._indexes = indexes
+        self._users = users
+        self._files = files
+        self._bytecode = bytecode
+        self._waived = waived
+        self._base = base
+
+    def make(self, plans: Iterable[LayerPlan]) -> dict[LayerPlan, Layer]:
+        """A layer for each of ``plans``, which the store has afterwards."""
+        wanted = list(plans)
+        if not wanted:
+            return {}
+        tools, lock = self._tools, self._lock
+        debian = tools.debian.on(self._base.facts) if self._base and lock.apt else None
+        with (
+            Inputs(
+                tools, indexes=self._indexes, python=lock.python.minor, prefix=PREFIX, debian=debian
+            ) as inputs,
+            Bytecode(tools, inputs, lock, base_layers=self._base.blobs if self._base else tuple) as compiler,
+            _advised(),
+        ):
+            making = _Making(
+                tools=tools, lock=lock, inputs=inputs, compiler=compiler if self._bytecode else None,
+                users=self._users, files=self._files, waived=self._waived, base=self._base,
+            )  # fmt: skip
+            inputs.fetch(
+                (pin for plan in wanted for pin in plan.debs),
+                (pin for plan in wanted for pin in plan.wheels),
+                lock.python if any(plan.kind == "interpreter" for plan in wanted) else None,
+            )
+            if any(plan.wheels for plan in wanted):
+                check_overlaps(tools, inputs, lock.wheels)
+            return self._made(making, wanted)
+
+    def _made(self, making: _Making, plans: Sequence[LayerPlan]) -> dict[LayerPlan, Layer]:
+        tell = self._tools.listener
         names = counted(len(plans), "layer")
-        tools.listener(Started("layers", f"Making {names}", sum(plan.size for plan in plans)))
+        tell(Started("layers", f"Making {names}", sum(plan.size for plan in plans)))
         # The largest first, so that none is left over at the end.
         order = sorted(plans, key=lambda plan: -plan.size)
         # Twice as many threads as processors: half of them wait for the compiling processes.
-        with ThreadPoolExecutor(2 * tools.workers, thread_name_prefix="layer") as pool:
+        with ThreadPoolExecutor(2 * self._tools.workers, thread_name_prefix="layer") as pool:
             try:
-                made = dict(zip(order, pool.map(maker.make, order), strict=True))
+                made = dict(zip(order, pool.map(making.make, order), strict=True))
             except BaseException:
-                maker.stopped.set()
+                making.stopped.set()
                 pool.shutdown(cancel_futures=True)
                 raise
         size = sum(layer.descriptor.size for layer in made.values())
-        tools.listener(Done("layers", f"Made {names}, {size / 1e6:.1f} MB"))
+        tell(Done("layers", f"Made {names}, {size / 1e6:.1f} MB"))
         return made
 
 
@@ -101,8 +137,8 @@ def _advised() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Maker:
-    """Makes one layer at a time, in any number of threads."""
+class _Making:
+    """Makes one layer at a time, in any number of threads, while its inputs are open."""
 
     tools: Tools
     lock: PlatformLock
@@ -111,6 +147,7 @@ class _Maker:
     users: Sequence[User]
     files: Sequence[Entry]
     waived: Sequence[str]
+    base: Base | None
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def make(self, plan: LayerPlan) -> Layer:
@@ -135,6 +172,15 @@ class _Maker:
         return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
 
     def _fragments(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
+        links = dict(link.split(" ", 1) for link in self.lock.image.links) if self.lock.image else {}
+        if not links:
+            return self._entries(plan)
+        return (
+            [replace(entry, path=placed(entry.path, links)) for entry in fragment]
+            for fragment in self._entries(plan)
+        )
+
+    def _entries(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
         makers: dict[str, Callable[[LayerPlan], Iterable[Sequence[Entry]]]] = {
             "debs": self._debs,
             "interpreter": self._interpreter,
@@ -160,7 +206,10 @@ class _Maker:
 
     def _environment(self, _plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         python = self.lock.python
-        yield venv_entries(PREFIX.strip("/"), python=python.executable, version=python.version)
+        yield venv_entries(
+            PREFIX.strip("/"), python=python.executable, version=python.version,
+            system_site=python.source == "base",
+        )  # fmt: skip
 
     def _wheels(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         for pin in plan.wheels:
@@ -172,9 +221,11 @@ class _Maker:
         from taskimage.transform.effects.emulation import effects
 
         debs = [self.inputs.deb(pin) for pin in plan.debs]
-        found = effects(debs, platform=self.lock.platform, users=self.users)
-        self._warn([script for script in found.unknown if script.package not in self.waived])
-        yield found.entries
+        with self.base.tree() if self.base else contextlib.nullcontext() as tree:
+            below = tree.entries if tree else ()
+            found = effects(debs, platform=self.lock.platform, users=self.users, below=below)
+            self._warn([script for script in found.unknown if script.package not in self.waived])
+            yield found.entries
 
     def _warn(self, unknown: Sequence[Unhandled]) -> None:
         """Name each script that does more than is emulated, with all that it does; the way out stands once."""

@@ -1,4 +1,4 @@
-"""`preview`: what a build would fetch and make. Indexes are read where there is no lock; nothing is made."""
+"""`preview`: what a build would fetch, make and publish. Indexes are read where there is no lock; nothing is made."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from taskimage.adapters.settings import Settings
 from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
 from taskimage.model.lock import DebPin, WheelPin
-from taskimage.model.oci import Platform
-from taskimage.verbs.build import load_spec, prepare
 from taskimage.verbs.make import known_layer
+from taskimage.verbs.prepare import load_spec, order, prepare
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Preview", "preview"]
@@ -38,26 +37,28 @@ def preview(
     locked: bool = False,
     offline: bool = False,
     force: bool = False,
-    platform: Platform | None = None,
+    platform: str | None = None,
     registry: str | None = None,
     tag: str | None = None,
     settings: Settings | None = None,
     listener: Listener = ignore,
 ) -> Preview:
-    """What `build` would do with the same arguments. Raises as it does for what cannot be built."""
+    """What `build` would do with the same arguments, whatever a registry has. Raises as it does for what cannot be built."""
     settings = settings or Settings.load()
     loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
-    tools = Tools(settings, listener, offline, loaded.spec.options.expired_indexes)
-    prepared = prepare(tools, loaded, locked=locked or settings.locked, force=force, tag=tag)
-    missing = [plan for plan in prepared.plans if force or known_layer(tools, plan) is None]
+    tools = Tools.of(loaded, settings=settings, listener=listener, offline=offline)
+    wanted = order(tools, loaded, locked=locked or settings.locked, tag=tag)
+    prepared = prepare(tools, wanted, force=force)
+    plans = [plan for image in prepared.images for plan in image.plans]
+    missing = [plan for plan in plans if force or known_layer(tools, plan) is None]
     pins: list[DebPin | WheelPin] = [pin for plan in missing for pin in plan.debs + plan.wheels]
     # By digest, since some layers are made from the same packages.
-    wanted = {pin.digest: pin.size for pin in pins}
-    sizes = [size for digest, size in wanted.items() if not tools.store.input_path(digest).exists()]
+    found = {pin.digest: pin.size for pin in pins}
+    sizes = [size for digest, size in found.items() if not tools.store.input_path(digest).exists()]
     return Preview(
-        image=Image(loaded.spec.name, prepared.fqn, tag=prepared.tags[0]),
+        image=Image(loaded.spec.name, wanted.fqn, tag=prepared.tags[0]),
         layers=tuple(plan.origin for plan in missing),
-        known_layers=len(prepared.plans) - len(missing),
+        known_layers=len(plans) - len(missing),
         fetches=len(sizes),
         bytes=sum(sizes),
     )

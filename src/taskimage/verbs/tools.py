@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles import LoadedSpec
 from taskimage.adapters.store import Store
 from taskimage.model.events import Listener, ignore
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.debian import Debian
     from taskimage.adapters.http import Http
     from taskimage.adapters.pypi import PyPI
+    from taskimage.adapters.registry import Registries
 
 __all__ = ["Tools"]
 
@@ -28,6 +31,22 @@ class Tools:
     listener: Listener = ignore
     offline: bool = False
     expired_indexes: bool = False
+    registry_config: Path | None = None
+
+    @classmethod
+    def of(
+        cls, loaded: LoadedSpec, *, settings: Settings, listener: Listener = ignore, offline: bool = False
+    ) -> Tools:
+        """The adapters for one spec, which may decide how indexes are read and who lets it into registries."""
+        spec = loaded.spec
+        config = spec.registry_config
+        return cls(
+            settings=settings,
+            listener=listener,
+            offline=offline,
+            expired_indexes=spec.options.expired_indexes,
+            registry_config=loaded.beside(config) if config else None,
+        )
 
     @property
     def workers(self) -> int:
@@ -47,6 +66,13 @@ class Tools:
         from taskimage.adapters.http import Http
 
         return Http(offline=self.offline)
+
+    @cached_property
+    def registries(self) -> Registries:
+        """Image registries; the credentials that the spec names are asked before the machine's own."""
+        from taskimage.adapters.registry import Registries
+
+        return Registries(self.settings, config=self.registry_config, offline=self.offline)
 
     @cached_property
     def debian(self) -> Debian:

@@ -18,6 +18,8 @@ class ExecutionConfig:
     """How a container of the image starts (config.md, ``config``).
 
     ``env`` has ``NAME=value`` texts in order; ``user`` is ``uid:gid`` or what else the specification accepts.
+    ``other`` has the properties that have no name here, such as ``ExposedPorts``, ``StopSignal``, and Docker's
+    ``Healthcheck``, as JSON has them.
     """
 
     env: tuple[str, ...] = ()
@@ -26,6 +28,7 @@ class ExecutionConfig:
     user: str = ""
     working_dir: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -35,6 +38,7 @@ class ExecutionConfig:
     def to_dict(self) -> dict[str, Any]:
         """The parameters as JSON has them, empty parts left out."""
         document = {
+            **self.other,
             "Env": list(self.env),
             "Entrypoint": list(self.entrypoint),
             "Cmd": list(self.cmd),
@@ -54,6 +58,7 @@ class ExecutionConfig:
             user=fields.optional_text("User") or "",
             working_dir=fields.optional_text("WorkingDir") or "",
             labels=fields.text_map("Labels"),
+            other=fields.rest("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "Labels"),
         )
 
 

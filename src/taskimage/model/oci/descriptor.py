@@ -72,7 +72,12 @@ class Descriptor:
     @property
     def name(self) -> str | None:
         """What an image layout calls it."""
-        return self.annotations.get(IMAGE_NAME) or self.annotations.get(REF_NAME)
+        return next(iter(self.names), None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that an image layout calls it: the names that it goes by with several programs."""
+        return tuple(self.annotations[key] for key in (IMAGE_NAME, REF_NAME) if self.annotations.get(key))
 
     def named(self, name: str) -> Descriptor:
         """The same, called ``name``."""

@@ -85,6 +85,10 @@ class Fields:
         items: list[object] = self._read(key, [], _list, "a list of objects")
         return tuple(Fields(item, f"{self._path}.{key}[{number}]") for number, item in enumerate(items))
 
+    def rest(self, *keys: str) -> dict[str, Any]:
+        """All that is not at one of ``keys`` and not null, as it is."""
+        return {k: value for k, value in self._document.items() if k not in keys and value is not None}
+
     def expect(self, key: str, *accepted: object) -> None:
         """Raise BadInput when ``key`` holds none of ``accepted``."""
         value = self._document.get(key)

@@ -28,12 +28,13 @@ class Manifest:
     annotations: Mapping[str, str] = field(default_factory=dict)
     artifact_type: str | None = None
     subject: Descriptor | None = None
+    media_type: str = MANIFEST
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON has it, empty parts left out."""
         document: dict[str, Any] = {
             "schemaVersion": 2,
-            "mediaType": MANIFEST,
+            "mediaType": self.media_type,
             "config": self.config.to_dict(),
             "layers": [layer.to_dict() for layer in self.layers],
         }
@@ -61,6 +62,7 @@ class Manifest:
             layers=tuple(map(Descriptor.from_fields, fields.sections("layers"))),
             annotations=fields.text_map("annotations"),
             artifact_type=fields.optional_text("artifactType"),
+            media_type=fields.optional_text("mediaType") or MANIFEST,
             subject=None if subject is None else Descriptor.from_fields(subject),
         )
 

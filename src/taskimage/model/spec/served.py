@@ -14,8 +14,8 @@ from taskimage.model.spec.problem import Key, dotted
 __all__ = ["check_served", "unserved"]
 
 _FIELDS = (
-    "conda_packages", "conda_channels", "cuda", "cudnn", "base_image", "pip_secret_mounts", "pip_extra_args",
-    "registry_config", "commands", "python_exec", "runtime_packages", "builder_config",
+    "conda_packages", "conda_channels", "cuda", "cudnn", "pip_secret_mounts", "pip_extra_args",
+    "commands", "python_exec", "runtime_packages", "builder_config",
 )  # fmt: skip
 _BUILDERS = (None, "taskimage", "default")
 
@@ -54,12 +54,12 @@ def _unserved(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
 
 def _unserved_choices(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     """Values that are not served, of fields that are."""
+    if spec.base_image is not None and not isinstance(spec.base_image, str):
+        yield ("base_image",), "base_image is a spec, which is not served yet; wanted an image's identifier"
     if spec.builder not in _BUILDERS:
         yield ("builder",), f"builder {spec.builder!r} is another one; wanted taskimage, default or none"
     if (mode := spec.source_copy_mode) is not None and mode.lower() != "all":
         yield ("source_copy_mode",), f"source_copy_mode {mode!r} is not served; wanted all, for every file"
-    if spec.platform is not None and "," in spec.platform:
-        yield ("platform",), f"platform {spec.platform!r} is more than one, which is not served yet"
     if spec.requirements and PurePosixPath(spec.requirements).suffix in (".lock", ".toml"):
         kind = PurePosixPath(spec.requirements).name
         yield ("requirements",), f"requirements in a {kind!r} are not served yet; wanted a requirements.txt"

@@ -1,0 +1,92 @@
+"""The door to image registries: references to repositories, over one pool of connections."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from taskimage.adapters.credentials import Keychain
+from taskimage.adapters.http.connections import Connections
+from taskimage.adapters.registry.authorization import Authorization
+from taskimage.adapters.registry.endpoint import Endpoint, endpoint, mirrors
+from taskimage.adapters.registry.repository import Repository
+from taskimage.adapters.registry.session import Session
+from taskimage.adapters.settings import Settings
+from taskimage.model.errors import TaskImageError
+from taskimage.model.reference import Reference
+
+__all__ = ["Registries"]
+
+T = TypeVar("T")
+
+
+class Registries:
+    """All registries that a run talks to. Safe to share between threads.
+
+    Args:
+        settings: What is decided for single registries.
+        environ: Where credentials, proxies and authorities are named; the process's own by default.
+        config: A docker configuration with credentials, asked before all others.
+        offline: Ask nobody.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str] | None = None,
+        *,
+        config: Path | None = None,
+        offline: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._environ = os.environ if environ is None else environ
+        self._connections = Connections(self._environ, offline=offline)
+        self._keychain = Keychain(self._environ, config=config)
+        self._sessions: dict[str, Session] = {}
+        self._making = threading.Lock()
+
+    def repository(self, reference: Reference, *, push: bool = False) -> Repository:
+        """The repository of ``reference``; with ``push`` its requests ask for the right to write at once."""
+        session = self.session(reference.registry)
+        return Repository(session, reference.repository, push=push)
+
+    def read(self, reference: Reference, ask: Callable[[Repository], T | None]) -> T | None:
+        """What ``ask`` gives for the first of `sources` that has an answer; None when its own registry has none.
+
+        A mirror that does not answer, or lacks what is asked for, is passed over.
+        """
+        *between, own = self.sources(reference)
+        for mirror in between:
+            try:
+                if (answer := ask(mirror)) is not None:
+                    return answer
+            except TaskImageError:
+                continue
+        return ask(own)
+
+    def sources(self, reference: Reference) -> tuple[Repository, ...]:
+        """Where the images of ``reference`` are read: the mirrors that the settings name, then its own registry."""
+        found = mirrors(reference.registry, reference.repository, self._settings, self._environ)
+        return (
+            *(Repository(self._session(where), path) for where, path in found),
+            self.repository(reference),
+        )
+
+    def session(self, registry: str) -> Session:
+        """What talks to ``registry``."""
+        return self._session(endpoint(registry, self._settings, self._environ))
+
+    def _session(self, where: Endpoint) -> Session:
+        with self._making:
+            if where.registry not in self._sessions:
+                authorization = Authorization(
+                    where.registry,
+                    self._connections,
+                    lambda repository: self._keychain.find(where.registry, repository),
+                    trust=lambda host: endpoint(host, self._settings, self._environ).trust,
+                )
+                self._sessions[where.registry] = Session(where, self._connections, authorization)
+            return self._sessions[where.registry]

@@ -1,0 +1,117 @@
+"""`check`: whether a build would find what it needs, in seconds and without building: each answer a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from taskimage.adapters.crew import Crew
+from taskimage.adapters.sandbox import find_sandbox
+from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles import requirements_of
+from taskimage.model.errors import TaskImageError
+from taskimage.model.events import Listener, counted, ignore
+from taskimage.model.lock import Wants
+from taskimage.model.oci import Platform
+from taskimage.model.reference import Reference
+from taskimage.model.spec.served import check_served
+from taskimage.verbs.lock import wants_of
+from taskimage.verbs.prepare import load_spec
+from taskimage.verbs.resolve import Resolving
+from taskimage.verbs.tools import Tools
+
+__all__ = ["Finding", "check"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One answer: what was looked at, what came of it, and the error when that is none to build with.
+
+    ``needed`` is false where the build does without.
+    """
+
+    subject: str
+    text: str
+    error: TaskImageError | None = None
+    needed: bool = True
+
+
+def check(
+    path: Path,
+    *,
+    root: Path | None = None,
+    platform: str | None = None,
+    registry: str | None = None,
+    settings: Settings | None = None,
+    listener: Listener = ignore,
+) -> tuple[Finding, ...]:
+    """What a build of the spec in the YAML file ``path`` would find, in a fixed order.
+
+    Looked at: whether the registry takes a push; for each platform whether Debian's archives or the base image
+    answer, and have what is named, and whether every Python package has a wheel; and the sandbox. Nothing is
+    made and nothing is left behind. Arguments are as for `build`.
+
+    Raises InvalidSpec and what else keeps the spec itself from being read.
+    """
+    settings = settings or Settings.load()
+    loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
+    spec = loaded.spec
+    check_served(spec)
+    tools = Tools.of(loaded, settings=settings, listener=listener)
+    requirements = requirements_of(loaded)
+    wants = wants_of(spec, requirements, None)
+    questions: list[Callable[[], list[Finding]]] = []
+    if spec.registry:
+        reference = Reference.parse(f"{spec.registry}/{spec.name}")
+        questions.append(lambda: [_push(tools, reference)])
+    for text in wants.platforms:
+        resolving = Resolving(tools, spec, wants, requirements, Platform.parse(text))
+        questions.append(partial(_inputs, resolving, wants))
+    questions.append(lambda: [_sandbox()])
+    found: dict[int, list[Finding]] = {}
+
+    def ask(number: int) -> None:
+        found[number] = questions[number]()
+
+    Crew.run(ask, range(len(questions)))
+    return tuple(finding for number in sorted(found) for finding in found[number])
+
+
+def _push(tools: Tools, reference: Reference) -> Finding:
+    subject = f"registry {reference.name}"
+    try:
+        tools.registries.repository(reference, push=True).check_push()
+    except TaskImageError as error:
+        return Finding(subject=subject, text="takes no push from here", error=error)
+    return Finding(subject=subject, text="takes a push")
+
+
+def _inputs(resolving: Resolving, wants: Wants) -> list[Finding]:
+    system = f"base image {wants.base_image}" if wants.base_image else f"Debian {wants.suite}"
+    subjects = [f"{resolving.platform}: {name}" for name in (system, "Python packages")]
+    try:
+        ground = resolving.ground
+    except TaskImageError as error:
+        return [Finding(subject=subjects[0], text="does not have what is wanted", error=error)]
+    debs = counted(len(ground.base) + len(ground.apt), "package")
+    system_found = Finding(subject=subjects[0], text=f"has Python {ground.python.version} and {debs}")
+    try:
+        wheels = resolving.packages.wheels
+    except TaskImageError as error:
+        return [system_found, Finding(subject=subjects[1], text="cannot all be had", error=error)]
+    return [
+        system_found,
+        Finding(subject=subjects[1], text=f"{counted(len(wheels), 'wheel')}, one for each package"),
+    ]
+
+
+def _sandbox() -> Finding:
+    try:
+        sandbox = find_sandbox()
+    except TaskImageError as error:
+        return Finding(
+            subject="sandbox", text="none, and `taskimage run` needs one", error=error, needed=False
+        )
+    return Finding(subject="sandbox", text=sandbox.warning or "is there, for `taskimage run`")

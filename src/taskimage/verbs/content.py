@@ -1,0 +1,178 @@
+"""What a prepared image consists of: layers that are known somewhere, or made, and the documents on top.
+
+A layer is known by the key of its inputs: to the store, which has its bytes, or to the registry that the image
+goes to, which needs none. Bytes are had when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import BinaryIO, cast
+
+from taskimage.adapters.images.blob import Blob, FileBlob
+from taskimage.model.digest import Digest
+from taskimage.model.errors import IntegrityError
+from taskimage.model.oci import Descriptor, Platform, RawManifest
+from taskimage.model.reference import Reference
+from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
+from taskimage.transform.plan import LayerPlan
+from taskimage.transform.source import source_entries
+from taskimage.verbs.base import Base
+from taskimage.verbs.inputs import Indexes
+from taskimage.verbs.make import Maker, known_layer
+from taskimage.verbs.prepare import USERS, Planned, Prepared
+from taskimage.verbs.tools import Tools
+
+__all__ = ["Content"]
+
+_BASE_NAME = "org.opencontainers.image.base.name"
+_BASE_DIGEST = "org.opencontainers.image.base.digest"
+
+
+class Content:
+    """The layers and documents of one image; as a place that images are read from, it has this one.
+
+    Args:
+        tools: The adapters of this run.
+        prepared: What the image is to be.
+        remote: Layers that are where the image goes, by key.
+        anew: Make every layer, whether it is known or not.
+        verify: Compare what is made with what is known.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        prepared: Prepared,
+        *,
+        remote: Mapping[Digest, Layer],
+        anew: bool = False,
+        verify: bool = False,
+    ) -> None:
+        self._tools = tools
+        self._prepared = prepared
+        self._remote = remote
+        self._anew = anew
+        self._verify = verify
+        self._bases: dict[Platform, Base] = {}
+        self._restore: dict[Digest, Callable[[], None]] = {}
+        self.made = 0
+        """How many layers had to be made."""
+        self.layers: dict[Digest, Layer] = {}
+        """The layers by the keys of their inputs, once the image is assembled."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return self._prepared.names[0]
+
+    @property
+    def bases(self) -> tuple[Reference, ...]:
+        """The base images, whose layers are below."""
+        return tuple(base.reference for base in self._bases.values())
+
+    def assembled(self) -> Assembled:
+        """The image; the store has its documents afterwards, and the layers that had to be made."""
+        annotations = {BUILDER: "taskimage", CONTENT: str(self._prepared.content)}
+        images = [self._image(planned, annotations) for planned in self._prepared.images]
+        whole = together(images, annotations=annotations)
+        for image in images:
+            self._tools.store.put_blob(image.config_bytes)
+            self._tools.store.put_blob(image.manifest_bytes)
+        self._tools.store.put_blob(whole.root.data)
+        return whole
+
+    def complete(self, image: Assembled) -> None:
+        """The store has every blob of ``image``."""
+        for base in self._bases.values():
+            base.fetch()
+        for one in image.images:
+            for layer in one.manifest.layers:
+                self._open(layer).close()
+
+    # -- a place to read from --------------------------------------------------------------------------
+
+    def manifest(self, descriptor: Descriptor) -> RawManifest:
+        """A manifest of the assembled image."""
+        return RawManifest(descriptor.media_type, self._tools.store.read_blob(descriptor.digest))
+
+    def blob(self, descriptor: Descriptor) -> Blob:
+        """A blob of the assembled image, which is fetched or made when it is read and the store lacks it."""
+        where = str(self._tools.store.blob_path(descriptor.digest))
+        hint = "remove that file and build the image again"
+        return FileBlob(descriptor, partial(self._open, descriptor), where, hint)
+
+    def _open(self, descriptor: Descriptor) -> BinaryIO:
+        path = self._tools.store.blob_path(descriptor.digest)
+        if not path.exists() and (restore := self._restore.get(descriptor.digest)):
+            restore()
+        return cast("BinaryIO", path.open("rb"))
+
+    # -- layers ----------------------------------------------------------------------------------------
+
+    def _image(self, planned: Planned, annotations: Mapping[str, str]) -> BuiltImage:
+        base = self._base(planned)
+        maker = self._maker(planned, base)
+        known = {plan: known_layer(self._tools, plan) or self._remote.get(plan.key) for plan in planned.plans}
+        made = maker.make(plan for plan, layer in known.items() if layer is None or self._anew)
+        if self._verify:
+            for plan, layer in made.items():
+                _compare(plan, known[plan], layer)
+        self.made += len(made)
+        layers = [made.get(plan) or cast("Layer", known[plan]) for plan in planned.plans]
+        for plan, layer in zip(planned.plans, layers, strict=True):
+            self.layers[plan.key] = layer
+            self._restore[layer.descriptor.digest] = partial(_remake, maker, plan, layer)
+        if base is not None:
+            annotations = {**annotations, **_named(base)}
+        return assemble(
+            layers,
+            planned.execution(base.image.config.execution if base else None),
+            platform=planned.lock.platform,
+            created=self._prepared.created,
+            annotations=annotations,
+            base=base.image if base else None,
+        )
+
+    def _base(self, planned: Planned) -> Base | None:
+        if planned.lock.image is None:
+            return None
+        base = Base(self._tools, planned.lock.image, planned.lock.platform)
+        self._bases[planned.lock.platform] = base
+        self._restore |= {layer.digest: partial(base.fetch, [layer]) for layer in base.image.manifest.layers}
+        return base
+
+    def _maker(self, planned: Planned, base: Base | None) -> Maker:
+        spec, files = planned.spec, self._prepared.order.files
+        return Maker(
+            self._tools,
+            planned.lock,
+            indexes=Indexes(spec.pip_index, tuple(spec.pip_extra_index_url or ()), files.requirements),
+            users=USERS,
+            files=source_entries(files.source),
+            bytecode=spec.options.bytecode,
+            waived=spec.options.waive_scripts,
+            base=base,
+        )
+
+
+def _remake(maker: Maker, plan: LayerPlan, known: Layer) -> None:
+    _compare(plan, known, maker.make([plan])[plan])
+
+
+def _named(base: Base) -> dict[str, str]:
+    return {
+        _BASE_NAME: str(dataclasses.replace(base.reference, digest=None)),
+        _BASE_DIGEST: str(base.reference.digest),
+    }
+
+
+def _compare(plan: LayerPlan, known: Layer | None, made: Layer) -> None:
+    if known is not None and known.descriptor.digest != made.descriptor.digest:
+        raise IntegrityError(
+            f"the layer {plan.origin!r} is known as {known.descriptor.digest}, and its inputs give "
+            f"{made.descriptor.digest}",
+            hint="do not believe what is there: build with --no-cache-from --force",
+        )

@@ -1,0 +1,219 @@
+"""What is decided before a layer is made: the inputs of an image, its layers to be, and its names.
+
+`order` reads this disk and nothing else; `prepare` resolves what has no lock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load, lock_path
+from taskimage.model.digest import Digest
+from taskimage.model.errors import BadInput, StaleLock
+from taskimage.model.events import Notice
+from taskimage.model.lock import Lock, PlatformLock
+from taskimage.model.lockfile import dumps, loads, stale
+from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
+from taskimage.model.reference import Reference
+from taskimage.model.spec import ImageSpec
+from taskimage.model.spec.served import check_served
+from taskimage.model.spec.tag import spec_tag
+from taskimage.model.user import User
+from taskimage.transform import bytecode, effects
+from taskimage.transform.assemble import FORMAT
+from taskimage.transform.plan import LayerPlan, plan
+from taskimage.transform.runtime import HOME, PREFIX, runtime_config
+from taskimage.transform.source import tree_digest
+from taskimage.transform.tarheader import MTIME
+from taskimage.verbs.lock import read_lock, wants_of
+from taskimage.verbs.resolve import resolve
+from taskimage.verbs.tools import Tools
+
+__all__ = ["USERS", "Order", "Planned", "Prepared", "load_spec", "order", "prepare"]
+
+USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be built, as far as this disk tells.
+
+    ``lock`` is the one beside the spec; ``tag`` is flytekit's, or the one that was asked for in place of all.
+    """
+
+    loaded: LoadedSpec
+    files: SpecFiles
+    lock: Lock | None
+    tag: str
+    tag_was_asked_for: bool
+
+    @property
+    def fqn(self) -> str:
+        """The image's name, with its registry when it has one."""
+        spec = self.loaded.spec
+        return f"{spec.registry}/{spec.name}" if spec.registry else spec.name
+
+    @property
+    def platforms(self) -> tuple[Platform, ...]:
+        """What an image is wanted for."""
+        if self.lock is not None:
+            return tuple(one.platform for one in self.lock.platforms)
+        return self.loaded.spec.platforms(machine=host_machine())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The image for one platform: what goes into it, and how it starts."""
+
+    spec: ImageSpec
+    lock: PlatformLock
+    plans: tuple[LayerPlan, ...]
+
+    def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
+        """How a container starts, on a base image that starts as ``base`` says."""
+        spec = self.spec
+        return runtime_config(image_id=spec.id, env=spec.env, entrypoint=spec.entrypoint or (), base=base)
+
+    @property
+    def content(self) -> Digest:
+        """A digest of all that the image is made of, with nothing of this machine, and no time."""
+        document = {
+            "format": FORMAT,
+            "platform": str(self.lock.platform),
+            "layers": [str(item.key) for item in self.plans],
+            "execution": self.execution().to_dict(),
+        }
+        if self.lock.image is not None:
+            document["base"] = str(self.lock.image.manifest)
+        return Digest.of(canonical_json(document))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that is decided before a layer is made. ``images`` has one for each platform, in the spec's order."""
+
+    order: Order
+    images: tuple[Planned, ...]
+    created: int
+
+    @property
+    def content(self) -> Digest:
+        """A digest of what the images are made of: equal ones are equal on every platform."""
+        first, *others = (image.content for image in self.images)
+        return first if not others else Digest.of(canonical_json([str(one) for one in (first, *others)]))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of the image, the one that users are given first."""
+        if self.order.lock is None or self.order.tag_was_asked_for:
+            return (self.order.tag,)
+        return self.content.hex[:32], self.order.tag
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``name:tag`` for each tag."""
+        return tuple(f"{self.order.fqn}:{tag}" for tag in self.tags)
+
+
+def load_spec(
+    path: Path | ImageSpec,
+    *,
+    root: Path | None,
+    platform: str | None,
+    registry: str | None,
+    settings: Settings,
+) -> LoadedSpec:
+    """The spec of a YAML file, or a spec itself, with what the caller or else the settings decide."""
+    if isinstance(path, ImageSpec):
+        loaded = LoadedSpec(spec=path, path=Path(path.origin.path) if path.origin else None, root=root)
+    else:
+        loaded = load(path, root=root)
+    spec = loaded.spec
+    if platform is not None:
+        spec = dataclasses.replace(spec, platform=platform)
+    registry = registry or (settings.registry if spec.registry is None else None)
+    if registry:
+        spec = dataclasses.replace(spec, registry=registry)
+    return dataclasses.replace(loaded, spec=spec)
+
+
+def order(tools: Tools, loaded: LoadedSpec, *, locked: bool, tag: str | None) -> Order:
+    """What ``loaded`` asks for, with its files read. Raises as reading them does, and StaleLock."""
+    check_served(loaded.spec)
+    files = collect(loaded)
+    for warning in (*loaded.warnings, *files.warnings):
+        tools.listener(warning)
+    made = Order(
+        loaded=loaded,
+        files=files,
+        lock=_fresh_lock(loaded, files, locked=locked),
+        tag=tag or spec_tag(loaded.spec, files.digests, machine=host_machine()),
+        tag_was_asked_for=tag is not None,
+    )
+    Reference.parse(f"{made.fqn}:{made.tag}")
+    return made
+
+
+def prepare(tools: Tools, order: Order, *, force: bool) -> Prepared:
+    """Everything that is known before a layer is made; resolves what has no lock, with ``force`` in any case."""
+    lock = order.lock or _resolution(tools, order, force=force)
+    return Prepared(
+        order=order,
+        images=tuple(_planned(order, platform) for platform in lock.platforms),
+        created=MTIME if tools.settings.source_date_epoch is None else tools.settings.source_date_epoch,
+    )
+
+
+def _planned(order: Order, lock: PlatformLock) -> Planned:
+    spec = order.loaded.spec
+    compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
+    plans = plan(
+        lock,
+        effects=(str(effects.VERSION), *(user.passwd() for user in USERS)),
+        environment=(PREFIX, lock.python.version, lock.python.executable),
+        bytecode=compiled,
+    )
+    source = order.files.source
+    if source.files or source.directories:
+        digest = str(tree_digest(source))
+        links = lock.image.links if lock.image else ()
+        plans = (*plans, LayerPlan(kind="files", origin="copied files", parameters=(digest, *links)))
+    return Planned(spec=spec, lock=lock, plans=plans)
+
+
+def _fresh_lock(loaded: LoadedSpec, files: SpecFiles, *, locked: bool) -> Lock | None:
+    """The lock beside the spec; None when there is none."""
+    file = lock_path(loaded.path) if loaded.path else None
+    lock = read_lock(file) if file else None
+    if lock is None:
+        if locked:
+            raise BadInput(
+                f"there is no lock {str(file)!r}", hint=f"make one with `taskimage lock {loaded.path}`"
+            )
+        return None
+    if changes := stale(lock, wants_of(loaded.spec, files.requirements, lock)):
+        raise StaleLock(
+            f"{file}: the lock no longer says what {loaded.path} wants:\n"
+            + "\n".join(f"  {line}" for line in changes),
+            changes=changes,
+            hint=f"make it anew with `taskimage lock {loaded.path}`",
+        )
+    return lock
+
+
+def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
+    """What the store remembers of an earlier resolution for the same wants, or a new one."""
+    spec, requirements = order.loaded.spec, order.files.requirements
+    wants = wants_of(spec, requirements, None)
+    key = Digest.of(canonical_json(dataclasses.asdict(wants)))
+    record = None if force else tools.store.record("resolutions", key)
+    if record is not None:
+        return loads(record["lock"], where="resolution in the store")
+    tools.listener(Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)"))
+    lock = resolve(tools, spec, wants, requirements)
+    tools.store.keep_record("resolutions", key, {"lock": dumps(lock)})
+    return lock

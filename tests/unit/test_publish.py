@@ -1,0 +1,244 @@
+"""Publishing, end to end: a tiny archive and index as sources, and the registry for tests as the destination."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from urllib.request import Request, urlopen
+
+import pytest
+from tests.case import Case
+
+from taskimage.model.digest import Digest
+from taskimage.testing import Fault, Registry, make_image
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with Registry() as started:
+        yield started
+
+
+@pytest.fixture
+def published(case: Case, registry: Registry) -> Case:
+    """A case whose spec names the registry."""
+    case.spec(registry=registry.host)
+    return case
+
+
+def asked(registry: Registry) -> list[str]:
+    """What the registry was asked, without digests and upload sessions."""
+    return [f"{one.method} {re.sub('sha256:.*|uploads/.*', '…', one.path)}" for one in registry.requests]
+
+
+def test_a_spec_without_a_lock_publishes_flytekit_s_tag(published: Case, registry: Registry) -> None:
+    reference = published.build()
+    name, _, digest = reference.partition("@")
+    tag = name.rpartition(":")[2]
+    assert name == f"{registry.host}/demo:{tag}"
+    assert str(registry.manifest("demo", tag).digest) == digest
+    assert set(registry.tags("demo")) == {tag, "buildcache"}
+
+
+def test_a_spec_with_a_lock_publishes_two_tags_on_one_manifest(published: Case, registry: Registry) -> None:
+    published.lock()
+    digest = published.build().partition("@")[2]
+    tags = [tag for tag in registry.tags("demo") if tag != "buildcache"]
+    assert len(tags) == 2
+    assert {str(registry.manifest("demo", tag).digest) for tag in tags} == {digest}
+
+
+def test_what_is_in_the_registry_is_not_resolved_nor_made_nor_fetched(
+    published: Case, registry: Registry
+) -> None:
+    reference = published.build()
+    published.use_another_store()
+    published.mirror.asked.clear()
+    published.index.asked.clear()
+    registry.clear_requests()
+    code, out, err = published.run("build", str(published.spec_path))
+    assert (code, out.strip()) == (0, reference)
+    assert "nothing to do: the registry has this image" in err
+    assert published.mirror.asked == published.index.asked == []
+    assert asked(registry) == [
+        f"GET /v2/demo/manifests/{reference.partition('@')[0].rpartition(':')[2]}",
+        "GET /v2/demo/blobs/…",
+    ]
+
+
+def test_with_a_lock_two_requests_tell_that_there_is_nothing_to_do(
+    published: Case, registry: Registry
+) -> None:
+    published.lock()
+    reference = published.build()
+    registry.clear_requests()
+    code, out, _ = published.run("build", str(published.spec_path))
+    assert (code, out.strip()) == (0, reference)
+    assert [line.split()[0] for line in asked(registry)] == ["GET", "HEAD"]
+
+
+def test_a_cold_machine_with_a_lock_neither_fetches_nor_makes_what_the_registry_has(
+    published: Case, registry: Registry
+) -> None:
+    published.lock()
+    published.build()
+    published.use_another_store()
+    published.mirror.asked.clear()
+    published.index.asked.clear()
+    registry.clear_requests()
+    published.spec(registry=registry.host, env={"A": "b"})
+    code, _, err = published.run("build", str(published.spec_path))
+    assert code == 0, err
+    assert published.mirror.asked == published.index.asked == []
+    assert "Making" not in err
+    # The configuration alone is new; no layer is even asked about.
+    assert sum(one.method == "HEAD" and "/blobs/" in one.path for one in registry.requests) == 1
+    assert sum(one.method == "POST" for one in registry.requests) == 1
+
+
+def test_layers_that_the_registry_has_lost_are_made_and_sent(published: Case, registry: Registry) -> None:
+    """The cache is a hint: when a manifest is refused for a missing blob, everything is looked up."""
+    published.lock()
+    published.build()
+    cache = json.loads(registry.manifest("demo", "buildcache").data)
+    published.use_another_store()
+    published.spec(registry=registry.host, env={"A": "b"})
+    lost = Digest.parse(cache["layers"][0]["digest"])
+    removal = Request(f"http://{registry.host}/v2/demo/blobs/{lost}", method="DELETE")  # noqa: S310
+    urlopen(removal).close()  # noqa: S310 -- of this test's own
+    assert lost not in registry.blobs
+    code, out, err = published.run("build", str(published.spec_path))
+    assert code == 0, err
+    assert lost in registry.blobs
+    assert str(registry.manifest("demo", out.strip().partition("@")[2]).digest) in out
+
+
+def test_a_cache_that_lies_is_found_out_by_verify(published: Case, registry: Registry) -> None:
+    published.lock()
+    published.build()
+    cache = json.loads(registry.manifest("demo", "buildcache").data)
+    first, second = cache["layers"][:2]
+    first["digest"], second["digest"] = second["digest"], first["digest"]
+    first["size"], second["size"] = second["size"], first["size"]
+    registry.put_manifest("demo", "buildcache", cache["mediaType"], json.dumps(cache).encode())
+    published.use_another_store()
+    said = published.fails(6, "build", "--verify", str(published.spec_path))
+    assert "is known as sha256:" in said
+    assert "its inputs give sha256:" in said
+    code, _, err = published.run("build", "--no-cache-from", "--force", str(published.spec_path))
+    assert code == 0, err
+
+
+def test_a_tag_that_holds_something_else_is_told_and_moves(published: Case, registry: Registry) -> None:
+    published.lock()
+    reference = published.build()
+    tag = reference.partition("@")[0].rpartition(":")[2]
+    registry.put_image(f"demo:{tag}", make_image([{"etc/motd": b"other"}]))
+    code, out, err = published.run("build", str(published.spec_path))
+    assert (code, out.strip()) == (0, reference)
+    assert f"warning: {registry.host}/demo:{tag} is there with other content" in err
+
+
+def test_without_a_lock_an_image_of_another_builder_is_taken_and_told(
+    published: Case, registry: Registry
+) -> None:
+    """The tag is flytekit's, and means whatever it names, as it does there."""
+    tag = published.build().partition("@")[0].rpartition(":")[2]
+    digest = registry.put_image(f"demo:{tag}", make_image([{"etc/motd": b"other"}]))
+    code, out, err = published.run("build", str(published.spec_path))
+    assert (code, out.strip().partition("@")[2]) == (0, str(digest))
+    assert "another builder made it; --force builds it" in err
+
+
+def test_an_image_for_another_platform_is_not_the_one_that_is_wanted(
+    published: Case, registry: Registry
+) -> None:
+    reference = published.build()
+    tag = reference.partition("@")[0].rpartition(":")[2]
+    registry.put_image(f"demo:{tag}", make_image([{"etc/motd": b"other"}], platform="linux/arm64"))
+    code, out, err = published.run("build", str(published.spec_path))
+    assert (code, out.strip()) == (0, reference)
+    assert "is there, and not for linux/amd64: building it" in err
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (Fault(path="/manifests/", times=None, code="UNAUTHORIZED"), 4, "answered 401 Unauthorized"),
+        (Fault(path="/manifests/", times=None, code="DENIED"), 4, "answered 403 Forbidden: DENIED"),
+        (
+            Fault(path="/manifests/", times=None, status=429, headers={"Retry-After": "3600"}),
+            5,
+            "429 Too Many Requests",
+        ),
+        (
+            Fault(
+                path="/manifests/",
+                times=None,
+                status=404,
+                body=b"<html>",
+                headers={"Content-Type": "text/html"},
+            ),
+            5,
+            "which is not what a registry says",
+        ),
+        (
+            Fault(
+                path="/manifests/",
+                times=None,
+                status=200,
+                body=b"<html>",
+                headers={"Content-Type": "text/html"},
+            ),
+            5,
+            "which is no image manifest",
+        ),
+    ],
+    ids=["401", "403", "429", "a page for 404", "a page for 200"],
+)
+def test_when_nobody_can_tell_whether_the_image_exists_nothing_is_built(
+    published: Case, registry: Registry, fault: Fault, code: int, said: str
+) -> None:
+    registry.fail(fault)
+    err = published.fails(code)
+    assert said in err
+    assert registry.host in err
+    assert published.mirror.asked == published.index.asked == []
+
+
+def test_a_push_needs_a_registry(case: Case) -> None:
+    assert "it has no registry" in case.fails(2, "build", "--push", str(case.spec_path))
+
+
+def test_offline_nothing_is_pushed(published: Case, registry: Registry) -> None:
+    published.build()
+    registry.clear_requests()
+    assert published.run("build", "--no-push", str(published.spec_path))[0] == 0
+    assert published.run("build", "--offline", str(published.spec_path))[0] == 0
+    assert registry.requests == ()
+    assert "cannot push offline" in published.fails(
+        2, "build", "--push", "--offline", str(published.spec_path)
+    )
+
+
+def test_check_tells_what_a_build_would_find_and_leaves_nothing_behind(
+    published: Case, registry: Registry
+) -> None:
+    code, out, err = published.run("check", str(published.spec_path))
+    assert code == 0, err
+    assert [line[:7] for line in out.splitlines()][:3] == ["ok     "] * 3
+    assert f"registry {registry.host}/demo: takes a push" in out
+    assert registry.blobs == {}
+    assert [one.method for one in registry.requests if "/uploads/" in one.path] == ["POST", "DELETE"]
+
+
+def test_check_names_everything_that_a_build_would_lack(case: Case) -> None:
+    with Registry(username="me", password="secret") as closed:
+        case.spec(registry=closed.host, packages=["nowhere-to-be-found"])
+        code, out, _ = case.run("check", str(case.spec_path))
+        assert code == 4
+        problems = [line for line in out.splitlines() if line.startswith("PROBLEM")]
+        assert len(problems) == 2
+        assert "takes no push from here" in problems[0]
+        assert "Python packages: cannot all be had" in problems[1]
