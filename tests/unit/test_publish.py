@@ -105,7 +105,7 @@ def test_layers_that_the_registry_has_lost_are_made_and_sent(published: Case, re
     published.use_another_store()
     published.spec(registry=registry.host, env={"A": "b"})
     lost = Digest.parse(cache["layers"][0]["digest"])
-    removal = Request(f"http://{registry.host}/v2/demo/blobs/{lost}", method="DELETE")  # noqa: S310
+    removal = Request(f"http://{registry.host}/v2/demo/blobs/{lost}", method="DELETE")
     urlopen(removal).close()  # noqa: S310 -- of this test's own
     assert lost not in registry.blobs
     code, out, err = published.run("build", str(published.spec_path))

@@ -16,7 +16,7 @@ __all__ = ["explained", "replacing"]
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A file to write; at the end of the block it stands at ``path``, and after an error nothing is left.
 
     Raises NotFound (no such folder), NotAllowed, CannotBuild (no space).
@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         try:
             yield cast("BinaryIO", file)
             file.flush()
-            os.fchmod(file.fileno(), 0o644)
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
             Path(file.name).rename(path)
         except BaseException:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from taskimage.model.errors import BadInput, NotAllowed, NotFound, TaskImageError, Unreachable
 
-__all__ = ["Transient", "judge", "retry_after", "unreachable"]
+__all__ = ["PASSING", "Transient", "judge", "retry_after", "unreachable"]
 
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
+PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 60.0
 _LATER = "try again later"
 _PROXIES = "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
@@ -48,7 +48,7 @@ def judge(shown: str, status: int, after: float) -> None:
             hint="put them into HTTPS_PROXY: http://user:password@host:port",
         )
     error = Unreachable(f"{shown} cannot be had now: {_host(shown)} answered {reason}", hint=_LATER)
-    if status not in _PASSING or after > _LONGEST_WAIT:
+    if status not in PASSING or after > _LONGEST_WAIT:
         raise error
     raise Transient(error, after=after)
 

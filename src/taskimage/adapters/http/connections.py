@@ -47,13 +47,13 @@ class Trust:
     """Whom a TLS connection believes.
 
     Attributes:
-        ca: A file of authorities that are trusted beside the system's.
+        ca: Files of authorities that are trusted beside the system's.
         verified: Whether certificates are checked at all.
         certificate: A file with the certificate that this side shows.
         key: The file of its key; None when that is in the certificate's file.
     """
 
-    ca: str | None = None
+    ca: tuple[str, ...] = ()
     verified: bool = True
     certificate: str | None = None
     key: str | None = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from taskimage.adapters.http.connections import Trust
 
-__all__ = ["basic", "ca_file", "netrc_login", "origin", "proxy", "tls"]
+__all__ = ["basic", "ca_file", "is_loopback", "netrc_login", "origin", "proxy", "tls"]
 
 # Where systems keep their certificate authorities, for interpreters that were built with other paths.
 _CA_FILES = (
@@ -36,6 +36,18 @@ def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port: what two addresses share when credentials may go to both (RFC 6454)."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or ""), parts.port or _PORTS.get(parts.scheme)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host``, a name or an address without its port, is this machine and no other."""
+    if host == "localhost":
+        return True
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -84,9 +96,9 @@ def tls(environ: Mapping[str, str], trust: Trust) -> ssl.SSLContext:
     with _readable(path):
         folder = path is not None and Path(path).is_dir()
         context = ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
-    with _readable(trust.ca):
-        if trust.ca is not None:
-            context.load_verify_locations(trust.ca)
+    for authorities in trust.ca:
+        with _readable(authorities):
+            context.load_verify_locations(authorities)
     with _readable(trust.certificate):
         if trust.certificate is not None:
             context.load_cert_chain(trust.certificate, trust.key)
@@ -117,7 +129,8 @@ def netrc_login(host: str, environ: Mapping[str, str]) -> tuple[str, str] | None
     try:
         found = netrc.netrc(path).hosts.get(host)
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
-        problem = error.msg if isinstance(error, netrc.NetrcParseError) else type(error).__name__
+        # The parser's own words quote what it does not know, which may be the password.
+        problem = f"line {error.lineno}" if isinstance(error, netrc.NetrcParseError) else type(error).__name__
         raise BadInput(f"cannot read the netrc file: {problem}", where=str(path)) from None
     return (found[0], found[2] or "") if found else None
 

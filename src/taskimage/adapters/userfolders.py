@@ -1,0 +1,19 @@
+"""The folders of a person, as their environment names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["configuration", "home"]
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """What ``~`` means."""
+    return Path(environ.get("HOME") or "~").expanduser()
+
+
+def configuration(environ: Mapping[str, str]) -> Path:
+    """Where programs keep their settings (XDG Base Directory Specification)."""
+    folder = environ.get("XDG_CONFIG_HOME")
+    return Path(folder) if folder else home(environ) / ".config"
