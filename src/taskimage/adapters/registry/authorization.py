@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from taskimage.adapters.credentials import Credential, Found
 from taskimage.adapters.http import network
-from taskimage.adapters.http.answers import PASSING, Transient, retry_after
+from taskimage.adapters.http.answers import passing, retry_after
 from taskimage.adapters.http.connections import Connections, Trust, redacted
 from taskimage.adapters.registry.challenge import Challenge, challenges
 from taskimage.model.errors import NotAllowed, Unreachable
@@ -96,7 +96,7 @@ class Authorization:
         return _bearer(token.secret)
 
     def renewed(
-        self, scopes: Sequence[Scope], told: Mapping[str, str], *, refused: Mapping[str, str] | None
+        self, scopes: Sequence[Scope], told: Mapping[str, str], *, refused: Mapping[str, str]
     ) -> Mapping[str, str] | None:
         """The header to try after a 401 whose headers ``told`` something; None when it would be as before."""
         offered = {one.scheme: one for one in reversed(challenges([told.get("WWW-Authenticate", "")]))}
@@ -131,7 +131,10 @@ class Authorization:
         if credential is not None and credential.kind == "identity":
             form = {"grant_type": "refresh_token", "refresh_token": credential.secret, "client_id": _CLIENT}
             # In a form the scopes are one field (OAuth 2.0), in a query each is its own.
-            form |= {"service": service or "", "scope": " ".join(value for name, value in asked if name == "scope")}
+            form |= {
+                "service": service or "",
+                "scope": " ".join(value for name, value in asked if name == "scope"),
+            }
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             answer = self._answer("POST", realm, headers, urlencode(form).encode(), scopes)
         else:
@@ -139,7 +142,9 @@ class Authorization:
             answer = self._answer("GET", f"{realm}{mark}{urlencode(asked)}", _basic(credential), None, scopes)
         token = answer.get("token") or answer.get("access_token")
         if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
-            raise Unreachable(f"cannot get a token for {self._host}: {redacted(realm)} sent none", hint=_LATER)
+            raise Unreachable(
+                f"cannot get a token for {self._host}: {redacted(realm)} sent none", hint=_LATER
+            )
         lifetime = answer.get("expires_in")
         seconds = float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else _LIFETIME
         # A fifth is left for the request that it is used for, which may carry much.
@@ -181,10 +186,10 @@ class Authorization:
         document = _document(data) if status == 200 else None
         if document is not None:
             return document
-        error = Unreachable(f"cannot get a token for {self._host}: {shown} answered HTTP {status}", hint=_LATER)
-        if status in PASSING and after <= LONGEST_WAIT:
-            raise Transient(error, after=after)
-        raise error
+        error = Unreachable(
+            f"cannot get a token for {self._host}: {shown} answered HTTP {status}", hint=_LATER
+        )
+        raise passing(error, status, after)
 
 
 def _beginning(response: urllib3.BaseHTTPResponse) -> bytes:

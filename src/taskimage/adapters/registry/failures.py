@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from taskimage.adapters.http.answers import PASSING, Transient
+from taskimage.adapters.http.answers import PASSING, Transient, passing
 from taskimage.model.errors import BadInput, IntegrityError, NotAllowed, NotFound, TaskImageError, Unreachable
 
 __all__ = ["BlobUnknown", "Refusal"]
 
-_LONGEST_WAIT: Final = 60.0
 _LONGEST: Final = 300
 _ECR: Final = ".dkr.ecr."
 _KEPT: Final = re.compile(r"TAG_INVALID|already exists|immutable|overwrit|locked|protected", re.IGNORECASE)
@@ -115,10 +114,9 @@ class Refusal:
             )
         return NotFound(self.reason, hint=hint)
 
-    def _passing(self) -> Unreachable | Transient:
+    def _passing(self) -> TaskImageError | Transient:
         hint = f"wait {self.after:.0f} seconds, and try again" if self.after else "try again later"
-        error = Unreachable(self.reason, hint=hint)
-        return error if self.after > _LONGEST_WAIT else Transient(error, after=self.after)
+        return passing(Unreachable(self.reason, hint=hint), self.status, self.after)
 
     def _refused(self) -> BadInput | IntegrityError | Unreachable:
         if "DIGEST_INVALID" in self.codes:

@@ -35,6 +35,8 @@ __all__ = ["Repository"]
 
 _MANIFESTS: Final = (INDEX, MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 _ACCEPT: Final = {"Accept": ", ".join(_MANIFESTS)}
+# What answers a HEAD where only GET is served: it has no body to say so.
+_NO_HEAD: Final = (400, 405, 406, 415, 501)
 _PAGE: Final = 1000
 # Answers to a manifest that may mean that its tag is not moved.
 _REFUSED: Final = (400, 403, 405, 409, 412)
@@ -69,18 +71,13 @@ class Repository:
         Where HEAD tells no digest, the manifest is fetched and hashed. Raises as `Session.ask` does for whatever
         is neither here nor absent.
         """
+        doing = f"look up {self._shown(version)}"
         try:
-            answer = self.ask(
-                "HEAD", f"manifests/{version}", f"look up {self._shown(version)}", headers=_ACCEPT
-            )
+            answer = self.ask("HEAD", f"manifests/{version}", doing, headers=_ACCEPT, good=(200, *_NO_HEAD))
         except NotFound:
             return None
-        except BadInput:
-            # HEAD has no body to say what it does not like; or it is not allowed here (405).
-            described = None
-        else:
-            described = _described(answer)
-        if described is not None:
+        described = _described(answer) if answer.status == 200 else None
+        if described is not None and (":" not in version or version == str(described.digest)):
             return described
         raw = self.manifest(version)
         return None if raw is None else raw.descriptor

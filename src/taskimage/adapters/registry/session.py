@@ -164,19 +164,20 @@ class Session:
         self._choose()
         with self._slots:
             self._wait()
-            sent: Mapping[str, str] | None = self._authorization.header(request.scopes)
+            sent = self._authorization.header(request.scopes)
             # A second time with what the first answer asked for.
             for last in (False, True):
-                with self._followed(request, sent or {}) as (here, response):
+                with self._followed(request, sent) as (here, response):
                     if response.status in request.good:
                         yield response
                         return
                     answer = Answer(response.status, response.headers, self._beginning(request, response))
-                sent = None
-                if answer.status == 401 and self._is_own(here) and not last:
-                    sent = self._authorization.renewed(request.scopes, answer.headers, refused=sent)
-                if sent is None:
+                if answer.status != 401 or last or not self._is_own(here):
                     break
+                renewed = self._authorization.renewed(request.scopes, answer.headers, refused=sent)
+                if renewed is None:
+                    break
+                sent = renewed
             raise self.refusal(request, answer).error()
 
     def chunks(self, request: Request, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
