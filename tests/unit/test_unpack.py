@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import importlib
 import io
 import os
 import stat
@@ -16,9 +18,16 @@ from hypothesis import strategies as st
 
 from taskimage.adapters.rootfs import Owned, Owners, inside, unpack
 from taskimage.model.digest import Digest
-from taskimage.model.errors import IntegrityError
+from taskimage.model.errors import CannotBuild, IntegrityError
+from taskimage.transform import unpack as unpack_module
 from taskimage.transform.entry import Entry
 from taskimage.transform.unpack import Opaque, Whiteout, layer_changes
+from taskimage.transform.zstd import zstd_errors
+
+# A tar with one file "a", made with `zstd -19`.
+_ZSTD = base64.b64decode(
+    "KLUv/QRotQEAogIIDtBnDKT6x0KTTXIq0CsFDlJ8jUAn6cC67t3wr9n9KwIHIHAf+YUnc9T5M3ErERjOTw4L3p6Vog=="
+)
 
 
 def member(name: str, data: bytes | None = None, **fields: object) -> tuple[tarfile.TarInfo, bytes]:
@@ -216,9 +225,13 @@ def test_a_folder_that_is_gone_has_no_owner_any_more(root: Path) -> None:
         ([symlink("l", "/etc/passwd"), hardlink("a", "l")], "is no file"),
         ([member("a", b"1"), member("a", b"2")], "appears twice"),
         ([member("a", b"1"), member("./a", b"2")], "appears twice"),
-        ([member("null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)], "device or pipe"),
-        ([member("disk", type=tarfile.BLKTYPE)], "device or pipe"),
-        ([member("fifo", type=tarfile.FIFOTYPE)], "device or pipe"),
+        ([member("odd", type=b"Z")], "unknown type b'Z'"),
+        ([member("a" * 256, b"x")], "too long"),
+        ([member("ä" * 128, b"x")], "too long"),
+        ([member("a/" * 2048 + "f", b"x")], "too long"),
+        ([symlink("l", "a/" * 2048)], "too long"),
+        ([symlink("l", "")], "is a link to ''"),
+        ([member("l", type=tarfile.SYMTYPE, pax_headers={"linkpath": "a\0b"})], "is a link to"),
         ([member("a/.wh..", b"")], "names nothing"),
         ([symlink("a", "b"), symlink("b", "a"), member("a/f", b"1")], "loop of links"),
         ([member("", b"x")], "stands for the root"),
@@ -227,6 +240,13 @@ def test_a_folder_that_is_gone_has_no_owner_any_more(root: Path) -> None:
 def test_hostile_members_are_named_and_refused(root: Path, members: Members, complaint: str) -> None:
     with pytest.raises(IntegrityError, match=complaint):
         apply(root, members)
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_a_device_or_pipe_is_never_made(root: Path, kind: bytes) -> None:
+    """Tools that make a root file system put them into dev/; whoever runs an image has its own."""
+    apply(root, [member("dev"), member("dev/null", type=kind, devmajor=1, devminor=3), member("dev/f", b"1")])
+    assert tree(root) == {"dev": "/", "dev/f": "1"}
 
 
 @pytest.mark.parametrize("target", ["/etc", "../../../../etc", "../outside", "/../../.."])
@@ -294,6 +314,43 @@ def test_a_layer_that_unpacks_to_an_absurd_size_is_refused_before_it_does() -> N
     header.size = 1 << 40
     with pytest.raises(IntegrityError, match=r"unpacks to more than .* 'bomb'"):
         changes(header.tobuf(), size=1000)
+
+
+def test_many_empty_members_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers of nothing compress a hundred times and more."""
+    monkeypatch.setattr(unpack_module, "_FREE", 1 << 15)
+    folder = tarfile.TarInfo("a")
+    folder.type = tarfile.DIRTYPE
+    with pytest.raises(IntegrityError, match="unpacks to more than 32768 bytes"):
+        changes(gzip.compress(folder.tobuf() * 65 + bytes(1024)), size=0)
+
+
+def test_a_header_of_an_absurd_size_is_not_read_into_memory() -> None:
+    header = tarfile.TarInfo("a")
+    header.type, header.size = tarfile.XHDTYPE, 1 << 30
+    with pytest.raises(IntegrityError, match="a header of 1073741824 bytes"):
+        changes(header.tobuf())
+
+
+def test_a_zstd_layer_without_a_reader_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    with pytest.raises(CannotBuild, match="a layer is compressed with zstd") as caught:
+        changes(_ZSTD)
+    assert "zstandard" in str(caught.value.hint)
+
+
+@pytest.mark.skipif(not zstd_errors(), reason="nothing here reads zstd")
+def test_a_zstd_layer_is_read_and_its_damage_noticed() -> None:
+    [found] = changes(_ZSTD)
+    assert isinstance(found, Entry)
+    assert found.path == "a"
+    with pytest.raises(IntegrityError):
+        changes(_ZSTD[:40])
+    with pytest.raises(IntegrityError):
+        changes(_ZSTD[:40] + b"damage")
 
 
 # -- the pieces --------------------------------------------------------------------------------------------

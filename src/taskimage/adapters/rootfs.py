@@ -11,19 +11,17 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.transform.entry import Entry
-from taskimage.transform.unpack import Opaque, Whiteout, layer_changes
+from taskimage.transform.links import followed
+from taskimage.transform.unpack import Change, Opaque, Whiteout, layer_changes
 
 __all__ = ["Owned", "Owners", "inside", "unpack"]
-
-_HOPS = 40  # the kernel's own limit of links in one path
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,43 +62,37 @@ def inside(root: Path, path: str) -> str:
 
     Parts that do not exist are kept as they are. Raises IntegrityError for a loop of links.
     """
-    todo = path.split("/")[::-1]
-    done: list[str] = []
-    hops = 0
-    while todo:
-        part = todo.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            done = done[:-1]
-            continue
-        here = root.joinpath(*done, part)
-        if not here.is_symlink():
-            done.append(part)
-            continue
-        hops += 1
-        if hops > _HOPS:
-            raise IntegrityError(f"{path!r:.200} is a loop of links")
-        target = str(here.readlink())
-        if target.startswith("/"):
-            done = []
-        todo += target.split("/")[::-1]
-    return "/".join(done)
+
+    def target_of(here: str) -> str | None:
+        place = root / here
+        return str(place.readlink()) if place.is_symlink() else None
+
+    found = followed(path, target_of)
+    if found is None:
+        raise IntegrityError(f"{path!r:.200} is a loop of links")
+    return found
 
 
-def unpack(layers: Iterable[tuple[Path, Digest]], root: Path) -> Owners:
+def _everything(_path: str) -> bool:
+    return True
+
+
+def unpack(
+    layers: Iterable[tuple[Path, Digest]], root: Path, *, wanted: Callable[[str], bool] = _everything
+) -> Owners:
     """Apply ``layers``, blobs and their digests with the lowest first, to the empty folder ``root``.
 
-    Folders are kept traversable and files readable for the caller, who stands for every owner. Raises
-    IntegrityError for a blob that is not what its digest says or that reaches out of ``root``; the folder
-    is then of no use.
+    Folders are kept traversable and files readable for the caller, who stands for every owner. Of files only
+    those with a ``wanted`` path are written, and those that they are hard links of; folders and links all are.
+
+    Raises IntegrityError for a blob that is not what its digest says or that reaches out of ``root``; the
+    folder is then of no use.
     """
     root.chmod(0o755)
     owners = Owners({"": Owned(0o755, 0, 0)})
     for path, digest in layers:
         _check(path, digest)
-        with path.open("rb") as stream:
-            _Layer(root, owners, str(digest)).apply(stream, path.stat().st_size)
+        _Layer(root, owners, str(digest), wanted).apply(path)
     for path_, owned in sorted(owners.folders.items(), reverse=True):
         (root / path_).chmod(owned.mode & 0o1777 | 0o700)
     return owners
@@ -109,22 +101,34 @@ def unpack(layers: Iterable[tuple[Path, Digest]], root: Path) -> Owners:
 class _Layer:
     """One layer on its way onto ``root``."""
 
-    def __init__(self, root: Path, owners: Owners, where: str) -> None:
+    def __init__(self, root: Path, owners: Owners, where: str, wanted: Callable[[str], bool]) -> None:
         self._root = root
         self._owners = owners
         self._where = where
+        self._wanted = wanted
+        self._linked: set[str] = set()  # what wanted hard links name
         self._made: set[str] = set()  # what this layer brought, which its own whiteouts leave alone
         self._parents: dict[str, str] = {}
 
-    def apply(self, stream: BinaryIO, size: int) -> None:
-        for change in layer_changes(stream, compressed_size=size, where=self._where):
+    def apply(self, path: Path) -> None:
+        if self._wanted is not _everything:
+            self._linked = {
+                change.target
+                for change in self._changes(path)
+                if isinstance(change, Entry) and change.kind == "hardlink" and self._wanted(change.path)
+            }
+        for change in self._changes(path):
             match change:
-                case Whiteout(path):
-                    self._hide(self._place(path))
-                case Opaque(path):
-                    self._hide_below(inside(self._root, path))
+                case Whiteout(path_):
+                    self._hide(self._place(path_))
+                case Opaque(path_):
+                    self._hide_below(inside(self._root, path_))
                 case Entry():
                     self._put(change)
+
+    def _changes(self, path: Path) -> Iterator[Change]:
+        with path.open("rb") as stream:
+            yield from layer_changes(stream, compressed_size=path.stat().st_size, where=self._where)
 
     # -- what an entry does ----------------------------------------------------------------------------
 
@@ -142,6 +146,8 @@ class _Layer:
             if entry.kind == "symlink":
                 target.symlink_to(entry.target)
                 self._parents.clear()
+            elif not (self._wanted(entry.path) or entry.path in self._linked):
+                pass
             elif entry.kind == "hardlink":
                 self._link(entry, target)
             else:

@@ -1,11 +1,14 @@
 """Layer tar -> what it says (OCI image-spec, layer.md): entries, whiteouts, opaque folders.
 
-Nothing is written here. Whoever makes the layer is not trusted: names that leave the tree, devices, names
-that appear twice, archives that end early or unpack to absurd sizes are errors that name the member.
+Nothing is written here. Whoever makes the layer is not trusted: names that leave the tree or that no system
+has, names that appear twice, archives that end early or unpack to absurd sizes are errors that name the
+member. Devices and pipes are left out: whoever runs an image has its own /dev.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -14,8 +17,10 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.errors import IntegrityError
 from taskimage.transform.entry import Entry, StreamBody, safe_path
+from taskimage.transform.zstd import open_zstd, zstd_errors
 
 if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
     from typing_extensions import Self
 
 __all__ = ["Change", "Opaque", "Whiteout", "layer_changes"]
@@ -25,6 +30,18 @@ _OPAQUE = ".wh..wh..opq"
 # DEFLATE reaches 1032:1 on zeros. Real layers stay under 20:1, and small ones may well be all zeros.
 _FREE = 64 << 20
 _RATIO = 200
+# Linux's PATH_MAX and NAME_MAX, in bytes.
+_LONGEST_PATH, _LONGEST_NAME = 4096, 255
+# Extended attributes are the longest headers, of 64 KiB each.
+_LONGEST_HEADER = 1 << 20
+_CHUNK = 1 << 18
+_HEADERS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +62,51 @@ Change: TypeAlias = Entry | Whiteout | Opaque
 
 
 def layer_changes(stream: BinaryIO, *, compressed_size: int, where: str) -> Iterator[Change]:
-    """The changes of one gzip or plain tar layer, in its order; ``stream`` is read to its end.
+    """The changes of one gzip, zstd or plain tar layer, in its order; ``stream`` is read to its end.
 
     The body of an entry can be read once, until the next change is asked for. ``compressed_size`` bounds what
-    a layer may unpack to. Raises IntegrityError, naming ``where`` and the member.
+    a layer may unpack to. Raises IntegrityError, naming ``where`` and the member, and CannotBuild for zstd
+    where nothing reads it.
     """
     seen: set[str] = set()
     limit = _FREE + _RATIO * compressed_size
     total = 0
+    with (
+        _damage_told(where),
+        tarfile.open(
+            fileobj=_inflated(stream), mode="r|", bufsize=_CHUNK, tarinfo=_Member, encoding="utf-8"
+        ) as archive,
+    ):
+        for member in archive:
+            total += tarfile.BLOCKSIZE + member.size
+            if total > limit:
+                raise IntegrityError(
+                    f"unpacks to more than {limit} bytes at member {member.name!r:.200}", where=where
+                )
+            if member.ischr() or member.isblk() or member.isfifo():
+                continue
+            change = _change(archive, member, where)
+            if isinstance(change, Entry) and change.kind != "dir":
+                if change.path in seen:
+                    raise IntegrityError(f"member {member.name!r:.200} appears twice", where=where)
+                seen.add(change.path)
+            yield change
+        _only_zeros(cast("BinaryIO", archive.fileobj), where, limit)
+
+
+@contextlib.contextmanager
+def _damage_told(where: str) -> Iterator[None]:
+    """In the block, damage of a layer that a reader of archives notices is an IntegrityError."""
     try:
-        with tarfile.open(fileobj=_inflated(stream), mode="r|", tarinfo=_Member) as archive:
-            for member in archive:
-                total += member.size
-                if total > limit:
-                    raise IntegrityError(
-                        f"unpacks to more than {limit} bytes at member {member.name!r:.200}", where=where
-                    )
-                change = _change(archive, member, where)
-                if isinstance(change, Entry) and change.kind != "dir":
-                    if change.path in seen:
-                        raise IntegrityError(f"member {member.name!r:.200} appears twice", where=where)
-                    seen.add(change.path)
-                yield change
-            _only_zeros(cast("BinaryIO", archive.fileobj), where, limit)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        yield
+    except _damage() as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk's trouble, not the layer's
         raise IntegrityError(f"cannot be read as a layer: {error}", where=where) from error
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    return (tarfile.TarError, zlib.error, EOFError, OSError, *zstd_errors())
 
 
 class _Member(tarfile.TarInfo):
@@ -80,27 +115,31 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
-            return super().frombuf(buf, encoding, errors)
+            member = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             if not buf.strip(b"\0"):
                 raise  # the end, as it should be
             raise tarfile.ReadError(str(error)) from error
+        if member.type in _HEADERS and member.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size} bytes")  # tarfile reads it into memory
+        return member
 
 
 def _inflated(stream: BinaryIO) -> BinaryIO:
     from isal import igzip
 
-    magic = stream.read(2)
+    # Its first bytes say how it is compressed: media types are wrong often enough, and readers do not ask them.
+    magic = stream.read(4)
     stream.seek(0)
-    if magic != b"\x1f\x8b":
-        return stream
-    # igzip reads concatenated members as one stream (RFC 1952, section 2.2).
-    return cast("BinaryIO", igzip.open(stream, "rb"))  # type: ignore[no-untyped-call]
+    if magic.startswith(b"\x1f\x8b"):
+        # igzip reads concatenated members as one stream (RFC 1952, section 2.2).
+        return cast("BinaryIO", igzip.open(stream, "rb"))  # type: ignore[no-untyped-call]
+    return open_zstd(stream, what="a layer") if magic == b"\x28\xb5\x2f\xfd" else stream
 
 
 def _only_zeros(plain: BinaryIO, where: str, limit: int) -> None:
     rest = 0
-    while chunk := plain.read(1 << 18):
+    while chunk := plain.read(_CHUNK):
         rest += len(chunk)
         if rest > limit or chunk.strip(b"\0"):
             raise IntegrityError("has bytes after the end of its archive", where=where)
@@ -108,6 +147,7 @@ def _only_zeros(plain: BinaryIO, where: str, limit: int) -> None:
 
 def _change(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> Change:
     path = safe_path(member.name, where=where)
+    _expect_possible(member, path, where)
     folder, _, name = path.rpartition("/")
     if name == _OPAQUE:
         return Opaque(folder)
@@ -126,9 +166,37 @@ def _change(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> Ch
     if member.islnk():
         return Entry(path, "hardlink", mode, uid, gid, target=safe_path(member.linkname, where=where))
     if member.isreg():
-        return Entry(path, "file", mode, uid, gid, StreamBody(lambda: _opened(archive, member), member.size))
-    raise IntegrityError(f"member {member.name!r:.200} is a device or pipe, which is refused", where=where)
+        return Entry(
+            path, "file", mode, uid, gid, StreamBody(lambda: _opened(archive, member, where), member.size)
+        )
+    raise IntegrityError(f"member {member.name!r:.200} is of the unknown type {member.type!r}", where=where)
 
 
-def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo) -> BinaryIO:
-    return cast("BinaryIO", archive.extractfile(member))
+def _expect_possible(member: tarfile.TarInfo, path: str, where: str) -> None:
+    """Raise IntegrityError for a name, or a link's text, that no file system of Linux can have."""
+    target = member.linkname
+    name, text = (each.encode("utf-8", "surrogateescape") for each in (path, target))
+    longest = max(map(len, name.split(b"/")))
+    if longest > _LONGEST_NAME or max(len(name), len(text)) >= _LONGEST_PATH:
+        raise IntegrityError(f"member {member.name!r:.200} has a name or link that is too long", where=where)
+    if (member.issym() and not target) or "\0" in target:
+        raise IntegrityError(f"member {member.name!r:.200} is a link to {target!r:.200}", where=where)
+
+
+def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> BinaryIO:
+    return io.BufferedReader(_Body(cast("io.BufferedReader", archive.extractfile(member)), where))
+
+
+class _Body(io.RawIOBase):
+    """The bytes of a member, whose damage shows while they are read."""
+
+    def __init__(self, stream: io.BufferedReader, where: str) -> None:
+        self._stream = stream
+        self._where = where
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        with _damage_told(self._where):
+            return self._stream.readinto(buffer)

@@ -14,6 +14,7 @@ from taskimage.transform.deb.ar import Member, members
 from taskimage.transform.deb.control import parse_control
 from taskimage.transform.deb.data import kept_entries
 from taskimage.transform.deb.decompress import decompressed
+from taskimage.transform.deb.layout import Layout
 from taskimage.transform.deb.tar import TarMember, read_tar
 from taskimage.transform.entry import Entry
 
@@ -33,8 +34,8 @@ class Deb:
     """One binary package, read and checked.
 
     ``control`` has the fields in their order; ``scripts`` is the rest of the control archive by name
-    (``postinst``, ``conffiles``, ``md5sums``, ``triggers`` …); ``entries`` is what goes into an image, with
-    /usr-merged paths, sorted; ``files`` is the same as dpkg lists it: absolute, not merged, in archive order.
+    (``postinst``, ``conffiles``, ``md5sums``, ``triggers`` …); ``entries`` is what goes into an image, sorted by
+    path; ``files`` is the same as dpkg lists it: absolute, through no link, in archive order.
     """
 
     package: str
@@ -46,8 +47,10 @@ class Deb:
     files: tuple[str, ...] = field(repr=False)
 
 
-def read_deb(stream: BinaryIO, spool: BinaryIO, *, where: str) -> Deb:
+def read_deb(stream: BinaryIO, spool: BinaryIO, *, where: str, layout: Layout | None = None) -> Deb:
     """The package in ``stream``; the bodies of its entries are slices of ``spool``.
+
+    Its paths go through the links of ``layout``, a base's; for an image without one, of the merged /usr.
 
     The data archive is unpacked to the end of ``spool``, a seekable file that the caller keeps open for as
     long as entries are read (one file can serve many packages); what is read at once stays below a few MiB.
@@ -73,7 +76,7 @@ def read_deb(stream: BinaryIO, spool: BinaryIO, *, where: str) -> Deb:
         raise IntegrityError(
             f"member {extra.name!r} follows the data archive, the last of a .deb", where=where
         )
-    entries, files = kept_entries(read_tar(spool, start, where=where), where=where)
+    entries, files = kept_entries(read_tar(spool, start, where=where), layout or Layout(), where=where)
     return Deb(
         package=fields["Package"],
         version=fields["Version"],

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import posixpath
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-from taskimage.model.errors import CannotBuild, IntegrityError
+from taskimage.model.errors import IntegrityError
 from taskimage.transform.deb.ar import Member
+from taskimage.transform.zstd import open_zstd, zstd_errors
 
 __all__ = ["decompressed"]
 
 CHUNK = 1 << 20
 # xz -9 needs 65 MiB to decompress; a header may ask for 4 GiB.
 MAX_XZ_MEMORY = 256 << 20
-
-
-class _Decompressor(Protocol):
-    """What the decompressors of lzma and compression.zstd have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
 def decompressed(member: Member, *, limit: int, where: str) -> Iterator[bytes]:
@@ -70,25 +58,7 @@ def _gzip(stream: Member) -> Iterator[bytes]:
 def _xz(stream: Member) -> Iterator[bytes]:
     import lzma
 
-    return _pump(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY), stream)
-
-
-def _zstd(stream: Member) -> Iterator[bytes]:
-    try:
-        return _pump(importlib.import_module("compression.zstd").ZstdDecompressor(), stream)
-    except ImportError:
-        pass
-    try:
-        zstandard: Any = importlib.import_module("zstandard")
-    except ImportError as error:
-        raise CannotBuild(
-            "a package is compressed with zstd, which this Python cannot read",
-            hint="install the Python package 'zstandard', or use Python 3.14 or later",
-        ) from error
-    return _plain(zstandard.ZstdDecompressor().stream_reader(stream))
-
-
-def _pump(decompressor: _Decompressor, stream: Member) -> Iterator[bytes]:
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
     while not decompressor.eof:
         data = stream.read(CHUNK) if decompressor.needs_input else b""
         if decompressor.needs_input and not data:
@@ -99,18 +69,18 @@ def _pump(decompressor: _Decompressor, stream: Member) -> Iterator[bytes]:
         raise EOFError("there are bytes after its end")
 
 
+def _zstd(stream: Member) -> Iterator[bytes]:
+    with open_zstd(stream, what="a package") as reader:
+        while chunk := reader.read(CHUNK):
+            yield chunk
+
+
 def _errors() -> tuple[type[Exception], ...]:
     import gzip
     import lzma
     import zlib
 
-    errors: list[type[Exception]] = [EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, MemoryError]
-    for name in ("compression.zstd", "zstandard"):
-        try:
-            errors.append(importlib.import_module(name).ZstdError)
-        except ImportError:
-            continue
-    return tuple(errors)
+    return (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, MemoryError, *zstd_errors())
 
 
 _READERS: dict[str, Callable[[Member], Iterator[bytes]]] = {

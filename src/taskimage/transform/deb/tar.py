@@ -6,20 +6,15 @@ memory, and gives what it found without a word; here each of these is an error.
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from taskimage.model.errors import IntegrityError
 from taskimage.transform.entry import Kind, StreamBody, safe_path
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from taskimage.transform.spool import ReadAt, open_slice, reader
 
 __all__ = ["TarMember", "read_tar"]
 
@@ -27,7 +22,6 @@ BLOCK = 512
 # Longest path or link of Linux is 4096 bytes; a PAX header may have a few of them.
 MAX_EXTENSION = 64 * 1024
 _KINDS: dict[bytes, Kind] = {b"0": "file", b"\0": "file", b"1": "hardlink", b"2": "symlink", b"5": "dir"}
-_ReadAt = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +44,7 @@ def read_tar(archive: BinaryIO, start: int, *, where: str) -> Iterator[TarMember
     Bodies are slices of ``archive``, which must stay open. Raises IntegrityError for a device, a sparse
     file, a path out of the tree, a damaged header, a truncated archive, or data after its end.
     """
-    read_at = _reader(archive)
+    read_at = reader(archive)
     end = archive.seek(0, 2)
     extensions: dict[str, str] = {}
     while True:
@@ -67,7 +61,7 @@ def read_tar(archive: BinaryIO, start: int, *, where: str) -> Iterator[TarMember
         if header[156:157] in b"LKxg":
             extensions.update(_extension(header[156:157], read_at, body, size, where))
             continue
-        yield _member(header, extensions, StreamBody(partial(_open, read_at, body, size), size), where)
+        yield _member(header, extensions, StreamBody(partial(open_slice, read_at, body, size), size), where)
         extensions = {}
     while data := read_at(1 << 20, start):
         if any(data):
@@ -122,7 +116,7 @@ def _member(header: bytes, extensions: dict[str, str], body: StreamBody, where: 
     )
 
 
-def _extension(kind: bytes, read_at: _ReadAt, offset: int, size: int, where: str) -> dict[str, str]:
+def _extension(kind: bytes, read_at: ReadAt, offset: int, size: int, where: str) -> dict[str, str]:
     if size > MAX_EXTENSION:
         raise IntegrityError(f"a tar extension header has {size} bytes; at most {MAX_EXTENSION}", where=where)
     data = read_at(size, offset)
@@ -160,48 +154,3 @@ def _text(data: bytes, where: str) -> str:
         raise IntegrityError(
             f"a tar header has a name that is not UTF-8: {data!r:.200}", where=where
         ) from error
-
-
-def _reader(archive: BinaryIO) -> _ReadAt:
-    """Reads ``size`` bytes at an offset, from any thread."""
-    try:
-        descriptor = archive.fileno()
-    except OSError:
-        lock = threading.Lock()
-        return partial(_read_locked, archive, lock)
-    return partial(os.pread, descriptor)
-
-
-def _read_locked(archive: BinaryIO, lock: threading.Lock, size: int, offset: int) -> bytes:
-    with lock:
-        archive.seek(offset)
-        return archive.read(size)
-
-
-class _Slice(io.RawIOBase):
-    def __init__(self, read_at: _ReadAt, offset: int, size: int) -> None:
-        self._read_at = read_at
-        self._start = self._offset = offset
-        self._end = offset + size
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: self._start, io.SEEK_CUR: self._offset, io.SEEK_END: self._end}[whence]
-        self._offset = min(max(origin + offset, self._start), self._end)
-        return self._offset - self._start
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer)
-        data = self._read_at(min(len(view), self._end - self._offset), self._offset)
-        view[: len(data)] = data
-        self._offset += len(data)
-        return len(data)
-
-
-def _open(read_at: _ReadAt, offset: int, size: int) -> BinaryIO:
-    return io.BufferedReader(_Slice(read_at, offset, size), 128 * 1024)

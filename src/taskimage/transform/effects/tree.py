@@ -7,14 +7,14 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from taskimage.transform.entry import Entry
+from taskimage.transform.entry import BytesBody, Entry
+from taskimage.transform.links import followed
 
 __all__ = ["Tree"]
 
 _WILD = re.compile(r"[*?\[]")
-# As Linux has it (path_resolution(7)).
-MAX_LINKS = 40
 
 
 class Tree:
@@ -37,6 +37,12 @@ class Tree:
             self._names[parent].add(name)
             path = parent
 
+    def remove(self, path: str) -> None:
+        """Takes away what stands at ``path`` itself; a folder has to be empty."""
+        del self._entries[path]
+        parent, name = posixpath.split(path)
+        self._names[parent].discard(name)
+
     def __contains__(self, path: str) -> bool:
         """Whether there is a file or directory at ``path``, links followed."""
         real = self.real_path(path)
@@ -53,27 +59,24 @@ class Tree:
 
     def real_path(self, path: str) -> str | None:
         """``path`` with every link followed, as a chroot would; None for links without an end."""
-        todo = path.split("/")[::-1]
-        done = ""
-        links = 0
-        while todo:
-            part = todo.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                done = posixpath.dirname(done)
-                continue
-            entry = self._entries.get(posixpath.join(done, part))
-            if entry is None or entry.kind != "symlink":
-                done = posixpath.join(done, part)
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                return None
-            todo += entry.target.split("/")[::-1]
-            if entry.target.startswith("/"):
-                done = ""
-        return done
+        return followed(path, self._link)
+
+    def _link(self, path: str) -> str | None:
+        entry = self._entries.get(path)
+        return entry.target if entry is not None and entry.kind == "symlink" else None
+
+    def place(self, path: str) -> str | None:
+        """Where ``path`` itself is: the links of its folder followed, its own not; None without an end."""
+        folder, name = posixpath.split(posixpath.normpath(path))
+        real = self.real_path(folder)
+        return None if real is None else posixpath.join(real, name)
+
+    def rewritten(self, path: str, data: bytes, mode: int = 0o644, *, gid: int = 0) -> Entry:
+        """A file with the bytes ``data`` at ``path``, links followed: as it was if it is there, else as stated."""
+        there = self.file(path)
+        if there is not None:
+            return replace(there, body=BytesBody(data))
+        return Entry.file(self.real_path(path) or path, data, mode, gid=gid)
 
     def file(self, path: str) -> Entry | None:
         """The regular file at ``path``, links of both kinds followed."""

@@ -1,0 +1,64 @@
+"""Slices of a spool, the seekable file that archives are unpacked to, as streams for any thread."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["ReadAt", "open_slice", "reader"]
+
+ReadAt: TypeAlias = Callable[[int, int], bytes]
+"""Gives up to so many bytes from an offset, in any thread."""
+
+
+def reader(spool: BinaryIO) -> ReadAt:
+    """How ``spool``, which the caller keeps open, is read by position."""
+    try:
+        descriptor = spool.fileno()
+    except OSError:
+        lock = threading.Lock()
+        return partial(_read_locked, spool, lock)
+    return partial(os.pread, descriptor)
+
+
+def open_slice(read_at: ReadAt, offset: int, size: int) -> BinaryIO:
+    """A new stream over ``size`` bytes from ``offset``."""
+    return io.BufferedReader(_Slice(read_at, offset, size), 128 * 1024)
+
+
+def _read_locked(spool: BinaryIO, lock: threading.Lock, size: int, offset: int) -> bytes:
+    with lock:
+        spool.seek(offset)
+        return spool.read(size)
+
+
+class _Slice(io.RawIOBase):
+    def __init__(self, read_at: ReadAt, offset: int, size: int) -> None:
+        self._read_at = read_at
+        self._start = self._offset = offset
+        self._end = offset + size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: self._start, io.SEEK_CUR: self._offset, io.SEEK_END: self._end}[whence]
+        self._offset = min(max(origin + offset, self._start), self._end)
+        return self._offset - self._start
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer)
+        data = self._read_at(min(len(view), self._end - self._offset), self._offset)
+        view[: len(data)] = data
+        self._offset += len(data)
+        return len(data)
