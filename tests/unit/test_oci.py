@@ -158,8 +158,22 @@ def test_a_wrong_field_is_named_by_its_path(kind: Any, document: Any, named: str
 
 def test_null_is_the_same_as_absent_and_unknown_fields_are_left_alone() -> None:
     plain = Config.from_dict(config())
-    odd = config(config={"Env": None, "User": None, "Volumes": {"/x": {}}}, history=None, created=None, x=[1])
+    odd = config(config={"Env": None, "User": None, "Volumes": None}, history=None, created=None, x=[1])
     assert Config.from_dict(odd) == plain
+
+
+def test_properties_of_a_container_that_have_no_name_here_are_kept_as_they_are() -> None:
+    other = {
+        "ExposedPorts": {"80/tcp": {}},
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": 30_000_000_000},
+        "Shell": ["/bin/bash", "-c"],
+        "StopSignal": "SIGINT",
+        "Volumes": {"/x": {}},
+    }
+    document = config(config={"Env": ["A=b"], **other}, history=[])
+    parsed = Config.from_dict(document)
+    assert parsed.execution == ExecutionConfig(env=("A=b",), other=other)
+    assert parsed.to_dict() == document
 
 
 def test_the_last_variable_of_a_name_counts() -> None:

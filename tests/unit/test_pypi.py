@@ -83,7 +83,7 @@ def make(store: Store, tmp_path: Path) -> Make:
 
 def resolve(pypi: PyPI, *packages: str, **more: Any) -> dict[str, WheelPin]:
     options: dict[str, Any] = {"python": "3.11.2", "platform": AMD64, **more}
-    return {pin.name: pin for pin in pypi.resolve(packages=packages, **options)}
+    return {pin.name: pin for pin in pypi.resolve(packages=packages, **options).wheels}
 
 
 def requirements(folder: Path, **files: str) -> tuple[RequirementsFile, ...]:

@@ -17,9 +17,13 @@ VERSION = "{}.{}.{}".format(*sys.version_info)
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """A venv written from entries, for the interpreter that runs the tests."""
-    prefix = tmp_path / "made"
+    return make(tmp_path / "made", system_site=False)
+
+
+def make(prefix: Path, *, system_site: bool) -> Path:
     python = str(Path(sys.executable).resolve())
-    for entry in venv_entries(str(prefix).lstrip("/"), python=python, version=VERSION):
+    entries = venv_entries(str(prefix).lstrip("/"), python=python, version=VERSION, system_site=system_site)
+    for entry in entries:
         write(Path("/") / entry.path, entry)
     return prefix
 
@@ -49,9 +53,13 @@ def test_python_takes_it_for_its_own_venv(made: Path) -> None:
         assert packages == str(made / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages")
 
 
-def test_it_has_the_paths_and_settings_that_the_venv_module_makes(made: Path, tmp_path: Path) -> None:
-    theirs = tmp_path / "theirs"
-    run(Path(sys.executable).resolve(), "-m", "venv", "--without-pip", "--symlinks", theirs)
+@pytest.mark.parametrize("system_site", [False, True])
+def test_it_has_the_paths_and_settings_that_the_venv_module_makes(
+    tmp_path: Path, *, system_site: bool
+) -> None:
+    made, theirs = make(tmp_path / "made", system_site=system_site), tmp_path / "theirs"
+    options = ["--system-site-packages"] * system_site
+    run(Path(sys.executable).resolve(), "-m", "venv", "--without-pip", "--symlinks", *options, theirs)
 
     def paths(folder: Path) -> set[str]:
         others = ("bin/activate.csh", "bin/activate.fish", "bin/Activate.ps1", ".gitignore", "bin/𝜋thon")
@@ -69,6 +77,17 @@ def test_it_has_the_paths_and_settings_that_the_venv_module_makes(made: Path, tm
     # Python 3.10 makes the folder of headers later, when something is put in it.
     assert paths(made) == paths(theirs) | {"include/python{}.{}".format(*sys.version_info)}
     assert settings(made) == settings(theirs)
+
+
+@pytest.mark.parametrize("system_site", [False, True])
+def test_what_the_interpreter_has_installed_is_importable_where_it_is_asked_for(
+    tmp_path: Path, *, system_site: bool
+) -> None:
+    own = run(Path(sys.executable).resolve(), "-c", "import site; print(site.getsitepackages()[0])").strip()
+    path = run(
+        make(tmp_path / "made", system_site=system_site) / "bin/python", "-c", "import sys; print(sys.path)"
+    )
+    assert (own in path) == system_site
 
 
 def test_a_shell_activates_and_deactivates_it(made: Path) -> None:

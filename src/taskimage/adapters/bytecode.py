@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import re
 import struct
 import subprocess
@@ -24,7 +25,7 @@ from taskimage.model.oci import Platform
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Compiler", "runtime_command"]
+__all__ = ["Compiler", "check_machine", "is_needed", "runtime_command"]
 
 _HINT = "set `bytecode: false` in builder_options.taskimage of the spec to build without bytecode"
 # How many bytes of sources are asked about at once, and how many questions may be open for each worker.
@@ -214,19 +215,38 @@ def runtime_command(root: Path, python: str, platform: Platform) -> list[str]:
     The image's own dynamic loader runs it, with the image's libraries; it finds its standard library from its
     own place. No privileges are needed, and nothing of this machine is used but the kernel.
 
-    Raises CannotBuild where this machine's kernel cannot run programs of ``platform``, and where the image has
-    no such interpreter or no loader for it.
+    Raises CannotBuild where the image has no such interpreter or no loader for it, and as `check_machine` does.
     """
+    check_machine(platform)
+    program = _file(root, python)
+    loader = _file(root, _loader(program, python))
+    # Its own first: a libpython of the same version elsewhere in the image may be another one.
+    own = _inside(root, posixpath.join(posixpath.dirname(python), "../lib"))
+    search = ":".join(str(folder) for folder in (own, *_library_folders(root)))
+    return [str(loader), "--library-path", search, "--argv0", str(program), str(program)]
+
+
+def check_machine(platform: Platform) -> None:
+    """Raise CannotBuild where this machine's kernel cannot run programs of ``platform``."""
     if sys.platform != "linux" or os.uname().machine != platform.machine:
         raise CannotBuild(
             f"this machine ({sys.platform} {os.uname().machine}) cannot run the interpreter of {platform}, "
             "which compiles the image's bytecode",
             hint=f"use an interpreter of exactly the same version, or {_HINT}",
         )
-    program = _file(root, python)
-    loader = _file(root, _loader(program, python))
-    search = ":".join(str(folder) for folder in _library_folders(root))
-    return [str(loader), "--library-path", search, "--argv0", str(program), str(program)]
+
+
+def is_needed(path: str, python: str) -> bool:
+    """Whether the file ``path`` of an image may be needed to run its interpreter ``python`` as `runtime_command` does.
+
+    That is the program, the standard library without what is installed beside it, and shared libraries of the
+    folders that are searched, among them the loader: of an image of gigabytes some hundred megabytes at most.
+    """
+    program = python.lstrip("/")
+    prefix = re.escape(posixpath.dirname(posixpath.dirname(program)))
+    library = rf"{prefix}/lib(?:64)?/python[\d.]+/(?!(?:site|dist)-packages/)"
+    shared = rf"(?:(?:usr/)?lib(?:64)?(?:/[^/]*-linux-gnu[^/]*)?|{prefix}/lib(?:64)?)/[^/]+\.so[^/]*\Z"
+    return path == program or re.match(rf"{library}|{shared}", path) is not None
 
 
 def _library_folders(root: Path) -> Iterator[Path]:

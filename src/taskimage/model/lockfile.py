@@ -245,11 +245,11 @@ def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
         wanted = Digest if key == "digest" else int if key == "size" else str
         if type(value) is not wanted:
             raise TypeError(f"{key} = {shown(value)} is no {wanted.__name__}")
-        # What follows a mirror's address must not lead away from it.
-        if (
-            isinstance(value, str)
-            and key in ("path", "file")
-            and (value.startswith("/") or ".." in value.split("/"))
-        ):
+        # What follows a mirror's address must not lead away from it; in a base image an interpreter's is absolute.
+        if isinstance(value, str) and key in ("path", "file") and not _is_plain(value, values.get("source")):
             raise ValueError(f"{key} = {shown(value)} is no plain path")
     return kind(**values)
+
+
+def _is_plain(path: str, source: object) -> bool:
+    return path.startswith("/") == (source == "base") and ".." not in path.split("/")

@@ -22,6 +22,15 @@ _NVIDIA = ("/usr/local/nvidia/bin", "/usr/local/cuda/bin")
 _REFERENCE = re.compile(r"\\(?P<escaped>\$)|\$(?:(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
 _NVIDIA_LIBRARIES = "/usr/local/nvidia/lib64"
 
+# Of a base's variables these would lead Python elsewhere: to another standard library, and tools to another
+# environment. A configuration cannot unset a variable, so they are left out.
+_OF_ANOTHER_PYTHON = ("PYTHONHOME", "VIRTUAL_ENV")
+# Labels that say what an image is, when and from what it was made (image-spec, annotations.md, and what was used
+# before it): of a base, and not of what is made on it.
+_OF_ONE_IMAGE = ("org.opencontainers.image.", "org.label-schema.")
+# Properties that are about the container that a base was committed from, or for `docker build` alone.
+_OF_A_BUILD = ("Hostname", "Domainname", "Image", "OnBuild")
+
 
 def runtime_config(
     *,
@@ -32,8 +41,15 @@ def runtime_config(
     prefix: str = PREFIX,
     user: str = USER,
     workdir: str = WORKDIR,
+    base: ExecutionConfig | None = None,
 ) -> ExecutionConfig:
     """How a container of a task image starts; flytekit's default image starts the same way.
+
+    On a base image its variables, labels and other properties stay, where they are not of the base alone; user,
+    working directory, entrypoint and command are as without one. Ours win, ``PYTHONPATH`` among them. Two
+    variables are lists that grow: on ``PATH`` the environment comes before the base's folders, and on
+    ``LD_LIBRARY_PATH`` the base's come first, since its author decided which of its libraries take the place of
+    a driver's, and nothing else may find them.
 
     Args:
         image_id: The id of the spec, by which a running task knows its image.
@@ -44,10 +60,14 @@ def runtime_config(
         prefix: The virtual environment.
         user: ``uid:gid``.
         workdir: Where the code of tasks is unpacked, too.
+        base: How a container of the base image starts.
     """
-    variables = {
-        "PATH": ":".join((f"{prefix}/bin", *_SYSTEM, *_NVIDIA)),
-        "LD_LIBRARY_PATH": _NVIDIA_LIBRARIES,
+    base = base or ExecutionConfig()
+    inherited = base.environment
+    variables = {name: value for name, value in inherited.items() if name not in _OF_ANOTHER_PYTHON}
+    variables |= {
+        "PATH": _joined(f"{prefix}/bin", *_folders(inherited.get("PATH")) or _SYSTEM, *_NVIDIA),
+        "LD_LIBRARY_PATH": _joined(*_folders(inherited.get("LD_LIBRARY_PATH")), _NVIDIA_LIBRARIES),
         "PYTHONPATH": workdir,
         # A uid without a passwd entry would get "/" for its home, and could not write there.
         "HOME": HOME,
@@ -57,14 +77,26 @@ def runtime_config(
         "_F_IMG_ID": image_id,
     }
     variables |= {name: _expanded(value, variables) for name, value in (env or {}).items()}
+    kept = {name: value for name, value in base.labels.items() if not name.startswith(_OF_ONE_IMAGE)}
     return ExecutionConfig(
         env=tuple(f"{name}={value}" for name, value in variables.items()),
         entrypoint=tuple(entrypoint),
         cmd=() if entrypoint else ("python",),
         user=user,
         working_dir=workdir,
-        labels=dict(labels or {}),
+        labels={**kept, **(labels or {})},
+        other={name: value for name, value in base.other.items() if name not in _OF_A_BUILD},
     )
+
+
+def _folders(text: str | None) -> list[str]:
+    """The folders of a search path; an empty one would be wherever the process happens to be."""
+    return [folder for folder in (text or "").split(":") if folder]
+
+
+def _joined(*folders: str) -> str:
+    """A search path of ``folders``, each once, at its first place."""
+    return ":".join(dict.fromkeys(folders))
 
 
 def _expanded(value: str, variables: Mapping[str, str]) -> str:

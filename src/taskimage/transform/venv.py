@@ -10,10 +10,10 @@ __all__ = ["venv_entries"]
 
 _CONFIGURATION = """\
 home = {home}
-include-system-site-packages = false
+include-system-site-packages = {system_site}
 version = {version}
 executable = {python}
-command = {python} -m venv --without-pip /{prefix}
+command = {python} -m venv --without-pip {options}/{prefix}
 """
 
 _ACTIVATE = """\
@@ -32,13 +32,27 @@ hash -r 2>/dev/null || true
 """
 
 
-def venv_entries(prefix: str = "opt/venv", *, python: str, version: str) -> tuple[Entry, ...]:
+def venv_entries(
+    prefix: str = "opt/venv", *, python: str, version: str, system_site: bool = False
+) -> tuple[Entry, ...]:
     """The files of a venv at ``prefix`` of an image, sorted by path.
 
-    ``python`` is the interpreter's absolute path in the image, and ``version`` its three numbers.
+    Args:
+        prefix: The folder, without a leading slash.
+        python: The interpreter's absolute path in the image, links followed: its folder is where Python starts
+            to look for the standard library (``home``), in /opt/conda as in /usr.
+        version: Its three numbers.
+        system_site: What the interpreter has installed itself can be imported too. A package that the venv has
+            as well is imported from the venv; ``importlib.metadata.distributions()`` then lists both, the
+            venv's first, and all that looks for a name finds that one. Programs that came with the interpreter
+            keep its path in their first line, and see nothing of the venv.
     """
     minor = ".".join(version.split(".")[:2])
-    values = {"home": posixpath.dirname(python), "version": version, "python": python, "prefix": prefix}
+    values = {
+        "home": posixpath.dirname(python), "version": version, "python": python, "prefix": prefix,
+        "system_site": "true" if system_site else "false",
+        "options": "--system-site-packages " if system_site else "",
+    }  # fmt: skip
     folders = ("", "/bin", "/include", f"/include/python{minor}", "/lib", f"/lib/python{minor}")
     entries = [
         *(Entry.directory(prefix + folder) for folder in folders),

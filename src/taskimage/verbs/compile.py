@@ -7,13 +7,14 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.digest import Digest
-from taskimage.model.lock import DebPin, PlatformLock, WheelPin
+from taskimage.model.errors import IntegrityError
+from taskimage.model.lock import DebPin, PlatformLock, PythonPin, WheelPin
 from taskimage.model.oci import canonical_json
 from taskimage.transform import bytecode
-from taskimage.transform.deb.data import MERGED
+from taskimage.transform.deb.layout import MERGED
 from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 from taskimage.verbs.inputs import Inputs
@@ -22,17 +23,27 @@ from taskimage.verbs.tools import Tools
 if TYPE_CHECKING:
     from taskimage.adapters.bytecode import Compiler
 
-__all__ = ["Bytecode"]
+__all__ = ["BaseLayers", "Bytecode"]
+
+BaseLayers: TypeAlias = "Callable[[], Sequence[tuple[Path, Digest]]]"
+"""Fetches the layers of a base image: the files of their blobs, and their digests, the lowest first."""
 
 
 class Bytecode(contextlib.ExitStack):
-    """A context manager over the interpreter, which is started when something is compiled for the first time."""
+    """A context manager over the interpreter, which is started when something is compiled for the first time.
 
-    def __init__(self, tools: Tools, inputs: Inputs, lock: PlatformLock) -> None:
+    On a base image its libraries are the base's, and perhaps the interpreter itself; ``base_layers`` is called when
+    they are not in the store yet.
+    """
+
+    def __init__(
+        self, tools: Tools, inputs: Inputs, lock: PlatformLock, *, base_layers: BaseLayers = tuple
+    ) -> None:
         super().__init__()
         self._tools = tools
         self._inputs = inputs
         self._lock = lock
+        self._base_layers = base_layers
         self._starting = threading.Lock()
         self._started: Compiler | None = None
 
@@ -68,47 +79,77 @@ class Bytecode(contextlib.ExitStack):
         return bytecode.unpack(lambda: cast("BinaryIO", path.open("rb")), where=str(path))
 
     def _compiler(self) -> Compiler:
-        from taskimage.adapters.bytecode import Compiler, runtime_command
+        from taskimage.adapters.bytecode import Compiler, check_machine, runtime_command
 
+        python, platform = self._lock.python, self._lock.platform
         with self._starting:
             if self._started is None:
-                command = runtime_command(
-                    self._interpreter(), self._lock.python.executable, self._lock.platform
-                )
-                self._started = self.enter_context(Compiler(command, workers=self._tools.workers))
+                check_machine(platform)  # before gigabytes of a base are fetched in vain
+                command = runtime_command(self._interpreter(), python.executable, platform)
+                compiler = self.enter_context(Compiler(command, workers=self._tools.workers))
+                if _numbers(compiler.version) != _numbers(python.version):
+                    raise IntegrityError(
+                        f"the image's interpreter is Python {compiler.version}, locked as {python.version}",
+                        where=python.executable,
+                    )
+                self._started = compiler
             return self._started
 
     def _interpreter(self) -> Path:
-        """A folder with the interpreter and the libraries that it needs to compile, and nothing else."""
+        """A folder with the interpreter and the libraries that it needs to compile, and little else."""
+        image, python = self._lock.image, self._lock.python
+        standalone = python if python.source == "standalone" else None
+        self._inputs.fetch(self._lock.base, interpreter=standalone)
+        if image is not None:
+            return self._of_image(image.manifest, standalone)
+        return self._of_packages(standalone)
+
+    def _of_image(self, manifest: Digest, standalone: PythonPin | None) -> Path:
+        from taskimage.adapters.bytecode import is_needed
         from taskimage.adapters.rootfs import unpack
 
         python = self._lock.python
-        standalone = python if python.source == "standalone" else None
-        self._inputs.fetch(self._lock.base, interpreter=standalone)
+
+        def fill(root: Path) -> None:
+            layers = list(self._base_layers())
+            if standalone:
+                layers.append(_written(root.with_name("layer"), [self._inputs.interpreter(standalone)]))
+            unpack(layers, root, wanted=lambda path: is_needed(path, python.executable))
+
+        return self._kept(_key(image=str(manifest), python=str(python.digest), path=python.executable), fill)
+
+    def _of_packages(self, standalone: PythonPin | None) -> Path:
+        from taskimage.adapters.rootfs import unpack
+
         debs = self._minimal()
+
+        def fill(root: Path) -> None:
+            fragments: list[Sequence[Entry]] = [self._inputs.deb(pin).entries for pin in debs]
+            fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
+            if standalone:
+                fragments.append(self._inputs.interpreter(standalone))
+            unpack([_written(root.with_name("layer"), fragments)], root)
+
+        python = self._lock.python
+        return self._kept(_key(debs=[str(pin.digest) for pin in debs], python=str(python.digest)), fill)
+
+    def _kept(self, key: Digest, fill: Callable[[Path], None]) -> Path:
+        """The store's folder of ``key``, which ``fill`` gets as an empty one when it is not there yet."""
         store = self._tools.store
-        key = _key(debs=[str(pin.digest) for pin in debs], python=str(python.digest))
-        root = store.home / "interpreters" / key.hex
-        if root.exists():
-            return root
-        with store.temporary_directory() as folder:
-            blob = Path(folder) / "layer"
-            with blob.open("wb") as file:
-                fragments: list[Sequence[Entry]] = [self._inputs.deb(pin).entries for pin in debs]
-                fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
-                if standalone:
-                    fragments.append(self._inputs.interpreter(standalone))
-                write_layer(fragments, file.write)
-            new = Path(folder) / "root"
+        folder = store.home / "interpreters" / key.hex
+        if folder.exists():
+            return folder
+        with store.explained(), store.temporary_directory() as temporary:
+            new = Path(temporary) / "root"
             new.mkdir()
-            unpack([(blob, Digest.of(blob.read_bytes()))], new)
-            root.parent.mkdir(exist_ok=True)
+            fill(new)
+            folder.parent.mkdir(exist_ok=True)
             try:
-                new.rename(root)
+                new.rename(folder)
             except OSError:
-                if not root.exists():  # else another process was faster
+                if not folder.exists():  # else another process was faster
                     raise
-        return root
+        return folder
 
     def _minimal(self) -> list[DebPin]:
         """The packages of the interpreter and all that they depend on, sorted."""
@@ -123,6 +164,18 @@ class Bytecode(contextlib.ExitStack):
                 depends = ",".join(control.get(field, "") for field in ("Pre-Depends", "Depends"))
                 todo += re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends)
         return [found[name] for name in sorted(found)]
+
+
+def _written(path: Path, fragments: Sequence[Sequence[Entry]]) -> tuple[Path, Digest]:
+    """A layer of ``fragments`` in the new file ``path``, and its digest."""
+    with path.open("wb") as file:
+        write_layer(fragments, file.write)
+    return path, Digest.of(path.read_bytes())
+
+
+def _numbers(version: str) -> str:
+    """``3.14.0`` of ``3.14.0rc2`` and of ``3.14.0+``, which some builds call themselves."""
+    return re.split(r"[^\d.]", version)[0]
 
 
 def _key(**parts: object) -> Digest:

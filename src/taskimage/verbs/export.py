@@ -1,45 +1,73 @@
-"""`export`: an image of the store, written where other tools read it."""
+"""`export` and `load`: an image that was built, written for other tools, or handed to an engine of this machine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+import os
+from typing import TYPE_CHECKING, TypeAlias
 
-from taskimage.adapters.layout import load
+from taskimage.adapters.images.archive_target import archive_target
+from taskimage.adapters.images.registry import RegistrySource
+from taskimage.adapters.images.store import store_source
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.sinks import write_docker_archive, write_oci_layout
-from taskimage.adapters.store import Store
+from taskimage.adapters.specfiles import host_machine
 from taskimage.model.errors import BadInput
-from taskimage.model.oci import Descriptor
+from taskimage.model.events import Listener, ignore
+from taskimage.model.oci import Platform
+from taskimage.model.place import ArchivePlace, LayoutPlace, parse_place
+from taskimage.model.reference import Reference
+from taskimage.verbs.places import opened_target, single
+from taskimage.verbs.tools import Tools
+from taskimage.verbs.transfer import Source, chosen, transfer
 
-__all__ = ["Output", "export"]
+if TYPE_CHECKING:
+    from taskimage.verbs.build import Built
 
-_WRITERS: Final = {"oci": write_oci_layout, "docker-archive": write_docker_archive}
+__all__ = ["Output", "export", "load", "parse_output"]
 
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where an image is written to: ``oci`` (a folder) or ``docker-archive`` (a tar file)."""
-
-    kind: str
-    path: Path
-
-    @classmethod
-    def parse(cls, text: str) -> Output:
-        """The output that ``text`` writes as ``kind:path``. Raises BadInput."""
-        kind, _, path = text.partition(":")
-        if kind not in _WRITERS or not path:
-            raise BadInput(f"not an output: {text!r:.200}; wanted oci:DIR or docker-archive:FILE")
-        return cls(kind, Path(path))
-
-    @property
-    def holds_many(self) -> bool:
-        """Whether several images can be written to it, one after another."""
-        return self.kind == "oci"
+Output: TypeAlias = LayoutPlace | ArchivePlace
+"""Where an image is written to."""
 
 
-def export(manifest: Descriptor, output: Output, *, name: str, settings: Settings) -> None:
-    """Write the store's image of ``manifest`` to ``output``, under ``name``. Raises as the writers in `sinks` do."""
-    store = Store(settings.home)
-    _WRITERS[output.kind](store, load(store, manifest), output.path, name=name)
+def parse_output(text: str) -> Output:
+    """The output that ``text`` writes. Raises BadInput."""
+    place = parse_place(text) if text.startswith(("oci:", "docker-archive:")) else None
+    if isinstance(place, ArchivePlace) or (isinstance(place, LayoutPlace) and not place.digest):
+        return place
+    raise BadInput(f"not an output: {text!r:.200}; wanted oci:DIR[:NAME] or docker-archive:FILE[:NAME]")
+
+
+def export(
+    built: Built, output: Output, *, settings: Settings | None = None, listener: Listener = ignore
+) -> None:
+    """Write an image to ``output``, under the name there or else its own first one.
+
+    Raises BadInput (an index of several platforms for an archive, a folder that holds something else), NotFound,
+    NotAllowed, IntegrityError (something of the store is damaged), CannotBuild (no space).
+    """
+    tools = Tools(settings or Settings.load(), listener)
+    source = _source(tools, built)
+    root = single(source, built.root) if isinstance(output, ArchivePlace) else built.root
+    with opened_target(tools, output) as target:
+        transfer(source, target, root, names=[output.name or built.names[0]], listener=listener)
+
+
+def load(built: Built, *, settings: Settings | None = None, listener: Listener = ignore) -> None:
+    """Hand an image to the Docker, Podman or containerd of this machine, under all of its names.
+
+    Of several platforms, that of this machine. Raises NotFound (no engine), CannotBuild (it does not take it).
+    """
+    from taskimage.adapters.images.engine import find_engine
+
+    tools = Tools(settings or Settings.load(), listener)
+    engine = find_engine(os.environ)
+    source = _source(tools, built)
+    root = chosen(source, built.root, Platform.parse(f"linux/{host_machine()}"))
+    with archive_target(engine.name, engine.loading(), layout=True) as target:
+        transfer(source, target, root, names=built.names, listener=listener)
+
+
+def _source(tools: Tools, built: Built) -> Source:
+    """Where the image is; a published one need not be in the store."""
+    if not built.published:
+        return store_source(tools.store)
+    return RegistrySource(tools.registries.sources(Reference.parse(built.reference)), tools.store)

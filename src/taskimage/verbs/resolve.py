@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.base import BaseFacts, Distribution
+from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, NotFound
 from taskimage.model.events import Done, Notice, Started, counted
 from taskimage.model.lock import BasePin, DebPin, Lock, PlatformLock, PythonPin, Wants
@@ -104,6 +105,8 @@ class Resolving:
     @cached_property
     def packages(self) -> Resolution:
         """The Python packages."""
+        # What was chosen to go with another base says nothing about this one.
+        kept = [item for item in self._kept if _manifest(item.image) == _manifest(self.ground.image)]
         with placed(self._spec, "packages"):
             return self._tools.pypi.resolve(
                 python=self.ground.python.version,
@@ -113,7 +116,7 @@ class Resolving:
                 index=self._spec.pip_index,
                 extra_indexes=self._spec.pip_extra_index_url or (),
                 glibc=self.ground.glibc,
-                keep=[pin for item in self._kept for pin in item.wheels],
+                keep=[pin for item in kept for pin in item.wheels],
                 installed=self.ground.installed,
                 upgrade_packages=self._upgrade_packages,
             )
@@ -183,6 +186,10 @@ def _tell_other_pythons(tools: Tools, wants: Wants, facts: BaseFacts) -> None:
         tools.listener(
             Notice(f"the base image has Python {there}, and {wants.python} is wanted: it gets one of its own")
         )
+
+
+def _manifest(image: BasePin | None) -> Digest | None:
+    return None if image is None else image.manifest
 
 
 def _of_suite(tools: Tools, wants: Wants, platform: Platform) -> PythonPin | None:

@@ -7,17 +7,24 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from taskimage.adapters.layout import find, load, read_index
+from taskimage.adapters.images.layout import LayoutSource
+from taskimage.adapters.layout import find, find_in, load
 from taskimage.adapters.rootfs import inside
 from taskimage.adapters.roots import unpacked
 from taskimage.adapters.sandbox import Ended, Job, Volume, find_sandbox
 from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles import host_machine
 from taskimage.adapters.store import Store
-from taskimage.model.errors import BadInput, NotFound
-from taskimage.model.events import Listener, Warned, ignore
-from taskimage.model.oci import Descriptor, ExecutionConfig
+from taskimage.model.errors import BadInput
+from taskimage.model.events import Listener, Notice, Warned, ignore
+from taskimage.model.oci import Descriptor, ExecutionConfig, Index, Platform
+from taskimage.model.place import LayoutPlace, parse_place
+from taskimage.model.reference import Reference
 from taskimage.model.user import User
 from taskimage.transform.assemble import BuiltImage
+from taskimage.verbs.pull import pull, pulled
+from taskimage.verbs.tools import Tools
+from taskimage.verbs.transfer import chosen
 
 __all__ = ["Ended", "Volume", "run"]
 
@@ -36,8 +43,8 @@ def run(
 ) -> Ended:
     """Run ``command`` in the image ``target``, and tell how it ended.
 
-    ``target`` is a spec's YAML file (built first when needed), a name or digest that the store knows, or
-    ``oci:FOLDER``. As docker does, the image's entrypoint comes before the command and its CMD stands in for
+    ``target`` is a spec's YAML file (built first when needed), an image's name or digest (pulled when the store
+    does not know it), or ``oci:FOLDER``. As docker does, the image's entrypoint comes before the command and its CMD stands in for
     none. Nothing is fetched or built on a host that can run nothing.
 
     Raises TaskImageError when it does not come to running a command.
@@ -45,7 +52,7 @@ def run(
     settings = settings or Settings.load()
     # Found before anything is fetched: on a host that can run nothing the rest is in vain.
     sandbox = find_sandbox()
-    store, image = _image(target, settings, listener)
+    store, image = _image(Tools(settings, listener), target)
     execution = image.config.execution
     argv = [*execution.entrypoint, *(command or execution.cmd)]
     if not argv:
@@ -81,36 +88,44 @@ def run(
 # -- the image -------------------------------------------------------------------------------------------
 
 
-def _image(target: str, settings: Settings, listener: Listener) -> tuple[Store, BuiltImage]:
-    kind, _, rest = target.partition(":")
-    if kind == "oci":
-        store = Store(settings.home, layout=Path(rest))
-        return store, load(store, _only_image(Path(rest), target))
-    store = Store(settings.home)
+def _image(tools: Tools, target: str) -> tuple[Store, BuiltImage]:
+    """The image ``target``, and the store that has its layers."""
+    store = tools.store
     if target.endswith((".yaml", ".yml")):
         from taskimage.verbs.build import build
 
-        return store, load(
-            store, build(Path(target), push=False, settings=settings, listener=listener).manifest
+        built = build(Path(target), push=False, settings=tools.settings, listener=tools.listener)
+        descriptor = built.root.descriptor
+    elif isinstance(place := parse_place(target), LayoutPlace):
+        store = Store(store.home, layout=place.folder)
+        descriptor = find_in(place.folder, name=place.name, digest=place.digest)
+    elif isinstance(place, Reference):
+        descriptor = _named(tools, target, place)
+    else:
+        raise BadInput(
+            f"cannot run an archive as it is: {target!r:.200}",
+            hint=f"unpack it first: taskimage copy {target} oci:FOLDER",
         )
+    source = LayoutSource(store.layout)
+    root = source.manifest(descriptor)
+    if isinstance(root.read(where=source.name), Index):
+        root = chosen(source, root, _host())
+    return store, load(store, root.digest)
+
+
+def _named(tools: Tools, target: str, reference: Reference) -> Descriptor:
+    """What the store knows as ``target``, a name or digest; what it does not know is pulled."""
     name, _, digest = target.partition("@")
     tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-    descriptor = find(store, digest or target) or find(store, tagged)
-    if descriptor is None:
-        raise NotFound(
-            f"the store has no image {target!r:.200}",
-            where=str(store.layout),
-            hint="build it first (taskimage build image.yaml), or give the YAML file itself",
-        )
-    return store, load(store, descriptor)
+    known = find(tools.store, digest or target) or find(tools.store, tagged) or pulled(tools, reference)
+    if known is None:
+        tools.listener(Notice(f"the store has no image {target!r:.200}: pulling {reference}"))
+        known = pull(tools, reference, platform=_host())
+    return known
 
 
-def _only_image(layout: Path, target: str) -> Descriptor:
-    images = {one.digest: one for one in read_index(layout).manifests}
-    if len(images) != 1:
-        names = ", ".join(sorted(one.name or str(one.digest) for one in images.values()))
-        raise NotFound(f"{target!r:.200} holds {len(images)} images; wanted one", hint=names or None)
-    return next(iter(images.values()))
+def _host() -> Platform:
+    return Platform.parse(f"linux/{host_machine()}")
 
 
 # -- what the command sees -------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,29 @@ from taskimage.adapters.http import Fetch, Http
 from taskimage.adapters.pypi.indexes import Index, indexes
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.adapters.store import Store
+from taskimage.model.base import Distribution
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, NotFound, Unreachable
-from taskimage.model.events import Listener, Warned, ignore
+from taskimage.model.events import Listener, Notice, Warned, ignore
 from taskimage.model.lock import WheelPin
 from taskimage.model.oci import Platform
 
 if TYPE_CHECKING:
     from taskimage.adapters.pypi.chosen import Chosen
+    from taskimage.adapters.pypi.installed import Installed
     from taskimage.adapters.pypi.requirements import Requirements
-    from taskimage.adapters.pypi.resolver import Uv
+    from taskimage.adapters.pypi.resolver import Resolved, Uv
     from taskimage.adapters.pypi.target import Target
 
-__all__ = ["PyPI"]
+__all__ = ["PyPI", "Resolution"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What is wanted, directly or by another, by name: a wheel to install, or what the base has installed."""
+
+    wheels: tuple[WheelPin, ...] = ()
+    installed: tuple[Distribution, ...] = ()
 
 
 class PyPI:
@@ -66,9 +76,14 @@ class PyPI:
         extra_indexes: Sequence[str] = (),
         glibc: tuple[int, int] = (2, 36),
         keep: Sequence[WheelPin] = (),
+        installed: Sequence[Distribution] = (),
         upgrade_packages: Sequence[str] = (),
-    ) -> tuple[WheelPin, ...]:
-        """A wheel for each package that is wanted, directly or by another, by name.
+    ) -> Resolution:
+        """A wheel for each package that is wanted, directly or by another, unless the base has it.
+
+        What is ``installed`` counts wherever some version of all else goes with it, even if that is not the
+        newest. Where none does, a wheel overrides it, and the listener hears what in the base is at odds with
+        that.
 
         Args:
             python: The version of the image's interpreter, three numbers.
@@ -78,8 +93,9 @@ class PyPI:
             index: A spec's ``pip_index``.
             extra_indexes: A spec's ``pip_extra_index_url``.
             glibc: The version of the image's C library.
-            keep: Pins whose versions are preferred while they still fit.
-            upgrade_packages: Names among ``keep`` that are to be the newest that fit.
+            keep: Pins whose versions are preferred while they still fit, to those of the same base as well.
+            installed: What the base's Python has; a requirement with hashes is not met by it.
+            upgrade_packages: Names that are to be the newest that fit, whatever ``keep`` and the base have.
 
         Raises:
             BadInput: A requirement or an index's address cannot be read.
@@ -90,24 +106,32 @@ class PyPI:
             CannotBuild: Requirements contradict each other, a package has no wheel for the target, or does
                 not allow its Python.
         """
+        from packaging.utils import canonicalize_name
+
         from taskimage.adapters.pypi.addresses import remember
         from taskimage.adapters.pypi.bounds import check_python
+        from taskimage.adapters.pypi.installed import Installed
         from taskimage.adapters.pypi.target import Target
 
         wanted = self._requirements(packages, requirements)
         if not wanted.lines:
-            return ()
+            return Resolution()
         known = self._indexes(index, extra_indexes, wanted)
         if known[-1].url is None and "PIP_INDEX_URL" in self._environ:
             self._listener(
                 Warned("PIP_INDEX_URL is set, and is not honoured", hint="set UV_DEFAULT_INDEX instead")
             )
         target = Target(python, platform, glibc)
-        wheels = self._resolved(wanted, known, target, _versions(keep, upgrade_packages))
+        newest = frozenset(map(canonicalize_name, upgrade_packages))
+        kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
+        base = Installed.among(installed, wanted, target, free=newest | kept.keys())
+        wheels, used = self._resolved(wanted, known, target, kept, base)
         for wheel in wheels:
             remember(self._store, wheel)
         check_python(self._http, self._store, wheels, target)
-        return tuple(sorted(self._pins(wheels)))
+        for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
+            self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
+        return Resolution(wheels=tuple(sorted(self._pins(wheels))), installed=tuple(sorted(used)))
 
     def _requirements(self, packages: Sequence[str], files: Sequence[RequirementsFile]) -> Requirements:
         from taskimage.adapters.pypi.requirements import Requirements
@@ -120,9 +144,14 @@ class PyPI:
         return indexes(index or wanted.index, extra_indexes, self._environ, found=wanted.extra_indexes)
 
     def _resolved(
-        self, wanted: Requirements, known: Sequence[Index], target: Target, preferred: Mapping[str, str]
-    ) -> list[Chosen]:
-        from taskimage.adapters.pypi.chosen import choose, read_pylock
+        self,
+        wanted: Requirements,
+        known: Sequence[Index],
+        target: Target,
+        kept: Mapping[str, str],
+        base: Installed,
+    ) -> tuple[list[Chosen], list[Distribution]]:
+        from taskimage.adapters.pypi.chosen import choose
         from taskimage.adapters.pypi.failures import explained
         from taskimage.adapters.pypi.resolver import Uv, UvFailed
 
@@ -130,11 +159,36 @@ class PyPI:
             uv = Uv(self._environ, self._store.home / "uv", Path(name), offline=self._offline)
             known = _addressed(known, uv)
             try:
-                packages = read_pylock(uv.compile(target, wanted, known, preferred))
+                resolved = uv.compile(target, wanted, known, kept, base)
+                used = [one for p in resolved.found if (one := base.find(p.name, p.version))]
+                there = {one.name for one in used}
+                packages = [package for package in resolved.found if package.name not in there]
                 index_of = uv.index_of(target, {p.name: str(p.version) for p in packages}, known)
             except UvFailed as failure:
                 raise explained(failure.text, target) from failure
-        return list(choose(packages, target, [*wanted.lines, *wanted.constraints], index_of))
+        self._tell_of_older(wanted, resolved, base)
+        return list(choose(packages, target, [*wanted.lines, *wanted.constraints], index_of)), used
+
+    def _tell_of_older(self, wanted: Requirements, resolved: Resolved, base: Installed) -> None:
+        """Say which packages that are asked for are not the newest, for the sake of what the base has."""
+        asked = {line.name for line in wanted.lines}
+        found = {package.name: package.version for package in resolved.found}
+        older = [
+            f"{new.name} is {found[new.name]}, not {new.version}"
+            for new in resolved.newest
+            if new.name in asked and new.version != found.get(new.name, new.version)
+        ]
+        stays = [
+            f"{new.name} {base.distributions[new.name].version}"
+            for new in resolved.newest
+            if base.differs(new.name, new.version) and new.version != found.get(new.name)
+        ]
+        if older:
+            self._listener(
+                Notice(
+                    f"{'; '.join(older)}: the base's {', '.join(stays)} stays, unless it is upgraded (-P NAME)"
+                )
+            )
 
     def _pins(self, wheels: Sequence[Chosen]) -> list[WheelPin]:
         sizes: dict[Digest, int] = {}
@@ -241,10 +295,3 @@ def _addressed(known: Sequence[Index], uv: Uv) -> tuple[Index, ...]:
     """``known`` with the address of uv's own default, where that is the default."""
     *extras, default = known
     return (*extras, default if default.url else replace(default, url=uv.default_index()))
-
-
-def _versions(keep: Sequence[WheelPin], upgrade: Sequence[str]) -> dict[str, str]:
-    from packaging.utils import canonicalize_name
-
-    newest = {canonicalize_name(name) for name in upgrade}
-    return {pin.name: pin.version for pin in keep if canonicalize_name(pin.name) not in newest}

@@ -88,15 +88,8 @@ def choose(
 def _allowed(
     name: str, wheels: Sequence[PackageWheel], target: Target, lines: Sequence[Line]
 ) -> PackageWheel:
-    from packaging.utils import canonicalize_name
-
     for line in lines:
-        marker = line.requirement.marker
-        if (
-            line.hashes
-            and canonicalize_name(line.requirement.name) == name
-            and (marker is None or marker.evaluate(target.environment))
-        ):
+        if line.hashes and line.name == name and line.applies_to(target):
             wheels = [wheel for wheel in wheels if wheel.hashes.get("sha256") in line.hashes]
             if not wheels:
                 raise IntegrityError(

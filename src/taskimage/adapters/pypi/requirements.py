@@ -19,6 +19,8 @@ from taskimage.model.errors import BadInput, CannotBuild, InvalidSpec, NotFound,
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+    from taskimage.adapters.pypi.target import Target
+
 __all__ = ["Line", "Requirements"]
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -43,6 +45,18 @@ class Line:
     where: str
     requirement: Requirement
     hashes: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The normalised name of the package."""
+        from packaging.utils import canonicalize_name
+
+        return canonicalize_name(self.requirement.name)
+
+    def applies_to(self, target: Target) -> bool:
+        """Whether its marker, if it has one, is true for ``target``."""
+        marker = self.requirement.marker
+        return marker is None or marker.evaluate(target.environment)
 
 
 @dataclass(slots=True)
@@ -70,6 +84,12 @@ class Requirements:
         if files:
             reader.include(files[0].path, reader.found.lines, where="requirements")
         return reader.found
+
+    def hashed(self, target: Target) -> frozenset[str]:
+        """The normalised names of packages of which only files with certain hashes are wanted for ``target``."""
+        return frozenset(
+            line.name for line in (*self.lines, *self.constraints) if line.hashes and line.applies_to(target)
+        )
 
 
 class _Reader:

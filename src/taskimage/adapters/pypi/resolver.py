@@ -10,15 +10,22 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import network
+from taskimage.adapters.pypi.chosen import read_pylock
 from taskimage.adapters.pypi.indexes import Index, scrubbed
+from taskimage.adapters.pypi.installed import Installed
 from taskimage.adapters.pypi.requirements import Requirements
 from taskimage.adapters.pypi.target import Target
 from taskimage.model.errors import CannotBuild
 
-__all__ = ["HONOURED", "Uv", "UvFailed"]
+if TYPE_CHECKING:
+    from packaging.pylock import Package
+
+__all__ = ["HONOURED", "Resolved", "Uv", "UvFailed"]
 
 # Apart from these, the index variables (see `indexes`) and all that is not uv's own.
 HONOURED = (
@@ -35,6 +42,18 @@ class UvFailed(Exception):
         self.text = text
 
 
+class _Conflict(UvFailed):
+    """What is wanted does not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What was ``found``, and what it would be if everything were the ``newest`` whatever a base has."""
+
+    found: Sequence[Package]
+    newest: Sequence[Package]
+
+
 class Uv:
     """The program, with its environment, its cache, and an empty ``folder`` to work in."""
 
@@ -47,22 +66,51 @@ class Uv:
         self._offline = offline
 
     def compile(
-        self, target: Target, wanted: Requirements, indexes: Sequence[Index], preferred: Mapping[str, str]
-    ) -> str:
-        """What ``wanted`` resolves to, as the text of a ``pylock.toml``; versions of ``preferred`` stay if they fit.
+        self,
+        target: Target,
+        wanted: Requirements,
+        indexes: Sequence[Index],
+        preferred: Mapping[str, str],
+        base: Installed,
+    ) -> Resolved:
+        """What ``wanted`` resolves to, in versions of ``preferred`` and of ``base`` as far as they fit.
 
-        Raises UvFailed.
+        Where the newest of all overrides something of the base, that holds as long as other versions of the rest
+        go with it. Raises UvFailed, CannotBuild.
         """
+        for name, stub in base.stubs(target):
+            (self._folder / "installed").mkdir(exist_ok=True)
+            (self._folder / "installed" / name).write_bytes(stub)
+        versions = {**base.preferred, **preferred}
+        newest = self._compile(target, wanted, indexes, versions, ())
+        held = base.held if any(base.differs(package.name, package.version) for package in newest) else []
+        while held:
+            try:
+                return Resolved(self._compile(target, wanted, indexes, versions, held), newest)
+            except _Conflict as conflict:
+                held = base.yielding(held, conflict.text)
+        return Resolved(newest, newest)
+
+    def _compile(
+        self,
+        target: Target,
+        wanted: Requirements,
+        indexes: Sequence[Index],
+        preferred: Mapping[str, str],
+        held: Iterable[str],
+    ) -> Sequence[Package]:
         self._write("requirements.in", (str(line.requirement) for line in wanted.lines))
-        self._write("constraints.txt", (str(line.requirement) for line in wanted.constraints))
+        self._write("constraints.txt", (*(str(line.requirement) for line in wanted.constraints), *held))
         if preferred:
             self._write("pylock.toml", _preferences(preferred))
+        stubs = self._folder / "installed"
         self._run(
             "--format", "pylock.toml", "--output-file", "pylock.toml", "--constraints", "constraints.txt",
             "--prerelease", "allow" if wanted.prereleases else "if-necessary-or-explicit",
+            *(["--find-links", str(stubs)] if stubs.exists() else []),
             *_only_wheels(target), "requirements.in", indexes=indexes,
         )  # fmt: skip
-        return (self._folder / "pylock.toml").read_text(encoding="utf-8")
+        return read_pylock((self._folder / "pylock.toml").read_text(encoding="utf-8"))
 
     def index_of(
         self, target: Target, versions: Mapping[str, str], indexes: Sequence[Index]
@@ -115,7 +163,8 @@ class Uv:
             command, cwd=self._folder, env=self._variables(indexes), capture_output=True, check=False
         )
         if done.returncode:
-            raise UvFailed(scrubbed(done.stderr.decode(errors="replace"), indexes))
+            said = scrubbed(done.stderr.decode(errors="replace"), indexes)
+            raise _Conflict(said) if "No solution found" in said else UvFailed(said)
         return done.stdout.decode()
 
     def _variables(self, indexes: Sequence[Index]) -> dict[str, str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from taskimage.model.digest import Digest
-from taskimage.model.oci.document import Fields, canonical_json
+from taskimage.model.errors import BadInput
+from taskimage.model.oci.document import Fields, canonical_json, parse_json
 from taskimage.model.oci.platform import Platform
 
 __all__ = ["Config", "ExecutionConfig", "History"]
@@ -115,6 +116,15 @@ class Config:
     def to_json(self) -> bytes:
         """The bytes whose digest is the image's ID (config.md, "ImageID")."""
         return canonical_json(self.to_dict())
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> Config:
+        """The configuration in the JSON text ``data``. Raises BadInput, which names the field, and ``where`` it is."""
+        try:
+            return cls.from_dict(parse_json(data, where=where))
+        except BadInput as error:
+            error.where = error.where or where
+            raise
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Config:

@@ -1,0 +1,38 @@
+"""`pull`: an image comes from its registry to the store, for one platform."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from taskimage.adapters import layout
+from taskimage.adapters.images.registry import RegistrySource
+from taskimage.adapters.images.store import StoreTarget
+from taskimage.model.oci import Descriptor, Platform
+from taskimage.model.reference import Reference
+from taskimage.verbs.places import version
+from taskimage.verbs.tools import Tools
+from taskimage.verbs.transfer import chosen, transfer
+
+__all__ = ["pull", "pulled"]
+
+
+def pull(tools: Tools, reference: Reference, *, platform: Platform) -> Descriptor:
+    """The image for ``platform`` that ``reference`` names now is in the store, under that name; its manifest.
+
+    What the store has is not fetched. Raises NotFound, NotAllowed, Unreachable, IntegrityError.
+    """
+    source = RegistrySource(tools.registries.sources(reference), tools.store)
+    root = chosen(source, source.find(version(reference)), platform)
+    transfer(source, StoreTarget(tools.store), root, names=[_name(reference)], listener=tools.listener)
+    return root.descriptor
+
+
+def pulled(tools: Tools, reference: Reference) -> Descriptor | None:
+    """The image that was pulled as ``reference``, whatever its tag means by now; None when none was."""
+    return layout.find(tools.store, _name(reference))
+
+
+def _name(reference: Reference) -> str:
+    if reference.digest is None and reference.tag is None:
+        reference = dataclasses.replace(reference, tag="latest")
+    return str(reference)

@@ -1,0 +1,132 @@
+"""The part of a base image that its interpreter needs to compile: which files, and how they are unpacked."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.archives import member, tar_of
+
+from taskimage.adapters.bytecode import is_needed, runtime_command
+from taskimage.adapters.rootfs import unpack
+from taskimage.model.digest import Digest
+from taskimage.model.errors import IntegrityError
+from taskimage.model.oci import Platform
+
+DEBIAN, CONDA, SLIM = "/usr/bin/python3.11", "/opt/conda/bin/python3.12", "/usr/local/bin/python3.13"
+
+
+@pytest.mark.parametrize(
+    ("python", "path"),
+    [
+        (DEBIAN, "usr/bin/python3.11"),
+        (DEBIAN, "usr/lib/python3.11/os.py"),
+        (DEBIAN, "usr/lib/python3.11/lib-dynload/_bz2.cpython-311-x86_64-linux-gnu.so"),
+        (DEBIAN, "usr/lib64/python3.11/os.py"),
+        (DEBIAN, "lib/x86_64-linux-gnu/libc.so.6"),
+        (DEBIAN, "usr/lib/x86_64-linux-gnu/libexpat.so.1.8.10"),
+        (DEBIAN, "lib64/ld-linux-x86-64.so.2"),
+        (CONDA, "opt/conda/bin/python3.12"),
+        (CONDA, "opt/conda/lib/python3.12/struct.py"),
+        (CONDA, "opt/conda/lib/libz.so.1"),
+        (CONDA, "usr/lib/x86_64-linux-gnu/libc.so.6"),
+        (SLIM, "usr/local/lib/libpython3.13.so.1.0"),
+    ],
+)
+def test_the_program_its_standard_library_and_shared_libraries_are_needed(python: str, path: str) -> None:
+    assert is_needed(path, python)
+
+
+@pytest.mark.parametrize(
+    ("python", "path"),
+    [
+        (DEBIAN, "usr/bin/python3.10"),
+        (DEBIAN, "usr/lib/python3/dist-packages/numpy/__init__.py"),
+        (DEBIAN, "usr/lib/x86_64-linux-gnu/perl/5.36.0/libperl.so"),
+        (DEBIAN, "usr/local/cuda/lib64/libcublas.so.12"),
+        (DEBIAN, "usr/share/doc/python3.11/copyright"),
+        (CONDA, "opt/conda/lib/python3.12/site-packages/torch/lib/libtorch.so"),
+        (CONDA, "opt/conda/pkgs/python-3.12.1/lib/python3.12/os.py"),
+        (CONDA, "opt/condalib/python3.12/os.py"),
+        (SLIM, "usr/local/lib/python3.13/dist-packages/x.py"),
+    ],
+)
+def test_what_is_installed_and_all_else_is_not_needed(python: str, path: str) -> None:
+    assert not is_needed(path, python)
+
+
+def layer(folder: Path, *members: tuple[tarfile.TarInfo, bytes]) -> tuple[Path, Digest]:
+    data = tar_of(members)
+    path = folder / Digest.of(data).hex
+    path.write_bytes(data)
+    return path, Digest.of(data)
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() or path.is_symlink()}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+def test_wanted_files_are_unpacked_with_all_folders_and_links(root: Path, tmp_path: Path) -> None:
+    blob = layer(
+        tmp_path,
+        member("a/"),
+        member("a/b/"),
+        member("a/wanted", b"1"),
+        member("a/other", b"2"),
+        member("a/link", type=tarfile.SYMTYPE, linkname="other"),
+    )
+    unpack([blob], root, wanted=lambda path: path.endswith("wanted"))
+    assert files(root) == {"a/wanted", "a/link"}
+    assert (root / "a/b").is_dir()
+
+
+def test_a_wanted_hard_link_brings_what_it_names(root: Path, tmp_path: Path) -> None:
+    blob = layer(
+        tmp_path,
+        member("pkgs/os.py", b"1"),
+        member("pkgs/unused.py", b"2"),
+        member("lib/os.py", type=tarfile.LNKTYPE, linkname="pkgs/os.py"),
+        member("more/unused.py", type=tarfile.LNKTYPE, linkname="pkgs/unused.py"),
+    )
+    unpack([blob], root, wanted=lambda path: path.startswith("lib/"))
+    assert files(root) == {"pkgs/os.py", "lib/os.py"}
+    assert (root / "lib/os.py").read_bytes() == b"1"
+
+
+def test_a_file_is_gone_where_an_upper_layer_has_an_unwanted_one_or_hides_it(
+    root: Path, tmp_path: Path
+) -> None:
+    lower = layer(tmp_path, member("a.so", b"1"), member("b.so", b"1"))
+    upper = layer(tmp_path, member("a.so/", b""), member("a.so/x", b"2"), member(".wh.b.so", b""))
+    unpack([lower, upper], root, wanted=lambda path: path.endswith(".so"))
+    assert files(root) == set()
+
+
+def test_what_is_not_wanted_is_checked_all_the_same(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="outside of the tree"):
+        unpack([layer(tmp_path, member("../x", b"1"))], root, wanted=lambda _: False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux runs the programs of an image")
+def test_libraries_beside_the_interpreter_come_before_those_of_the_system(root: Path) -> None:
+    """python:3.12 may have Debian's libpython3.12 as well, of another patch version."""
+    program = root / "usr/local/bin/python3"
+    program.parent.mkdir(parents=True)
+    program.write_bytes(Path(sys.executable).resolve().read_bytes())
+    for folder in ("usr/local/lib", "usr/lib/x86_64-linux-gnu", "lib64", "lib"):
+        (root / folder).mkdir(parents=True)
+    for name in ("lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1"):
+        (root / name).write_bytes(b"")
+    here = Platform.parse(f"linux/{os.uname().machine}")
+    command = runtime_command(root, "/usr/local/bin/python3", here)
+    assert command[command.index("--library-path") + 1].split(":")[0] == str(root / "usr/local/lib")
