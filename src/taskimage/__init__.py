@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from taskimage.verbs.build import build
     from taskimage.verbs.lock import lock
     from taskimage.verbs.pin import pin
+    from taskimage.verbs.publish import publish
 
     __version__: str
 
@@ -65,6 +66,7 @@ __all__ = [
     "build",
     "lock",
     "pin",
+    "publish",
 ]
 
 # The module of each name; all others are errors. Imported when first asked for (PEP 562).
@@ -77,6 +79,7 @@ _HOMES = {
     "build": "taskimage.verbs.build",
     "lock": "taskimage.verbs.lock",
     "pin": "taskimage.verbs.pin",
+    "publish": "taskimage.verbs.publish",
 }
 
 

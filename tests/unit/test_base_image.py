@@ -16,9 +16,10 @@ from taskimage.model.oci import DOCKER_MANIFEST, LAYER_GZIP, MANIFEST
 from taskimage.testing import Files, MadeImage, Registry, make_image, make_index
 
 PYTHON = b"\x7fELF\x003.11.9\0"
+LIBC = b"\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n\0"
 GLIBC: Files = {
     "lib": "usr/lib", "lib64": "usr/lib64", "usr/lib64/ld-linux-x86-64.so.2": b"",
-    "usr/lib64/libc.so.6": b"\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n\0",
+    "usr/lib64/libc.so.6": LIBC,
 }  # fmt: skip
 SYSTEM: Files = {
     **GLIBC,
@@ -189,6 +190,35 @@ def test_of_an_index_the_image_for_the_platform_is_the_base(based: Case, registr
     based.lock()
     text = based.lock_path.read_text()
     assert f'digest = "{index.digest}", manifest = "{amd64.digest}"' in text
+
+
+def test_several_platforms_become_one_index_on_the_base_s_images(based: Case, registry: Registry) -> None:
+    arm64 = make_image(
+        [SYSTEM, with_python("demo 1.0"), {"usr/lib/ld-linux-aarch64.so.1": b"", "usr/lib/libc.so.6": LIBC}],
+        platform="linux/arm64",
+    )
+    amd64 = base(with_python("demo 1.0"))
+    registry.put_image("base:v1", make_index([amd64, arm64]))
+    platforms = "linux/amd64,linux/arm64"
+    based.spec(
+        base_image=f"{registry.host}/base:v1", registry=registry.host, apt_packages=[], platform=platforms
+    )
+    based.lock()
+    reference = based.build()
+    index = manifest(registry, reference)
+    assert [one["platform"]["architecture"] for one in index["manifests"]] == ["amd64", "arm64"]
+    for one, below in zip(index["manifests"], (amd64, arm64), strict=True):
+        document = json.loads(registry.manifest("demo", one["digest"]).data)
+        assert document["layers"][0]["digest"] == json.loads(below.manifest)["layers"][0]["digest"]
+        assert config(registry, document)["architecture"] == one["platform"]["architecture"]
+    registry.clear_requests()
+    assert based.build() == reference
+    assert len(registry.requests) == 2
+    code, out, err = based.run("build", "--no-push", "-o", f"oci:{based.folder}/out", str(based.spec_path))
+    assert (code, out.strip().partition("@")[2]) == (0, reference.partition("@")[2]), err
+    assert "holds one" in based.fails(
+        2, "build", "--no-push", "-o", "docker-archive:out.tar", str(based.spec_path)
+    )
 
 
 def test_a_base_from_another_registry_is_streamed_and_only_what_is_missing(

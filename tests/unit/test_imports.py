@@ -23,6 +23,7 @@ EXCEPTIONS = {
     ("taskimage.model.image", "taskimage.adapters.settings"),
     ("taskimage.model.image", "taskimage.verbs.lookup"),
     ("taskimage.model.image", "taskimage.verbs.namesake"),
+    ("taskimage.model.image", "taskimage.verbs.pin"),
     ("taskimage.model.spec", "taskimage.adapters.specfiles"),
 }
 

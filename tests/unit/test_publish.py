@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 import pytest
 from tests.case import Case
 
+from taskimage import BadInput, build, publish
 from taskimage.model.digest import Digest
 from taskimage.testing import Fault, Registry, make_image
 
@@ -242,3 +243,16 @@ def test_check_names_everything_that_a_build_would_lack(case: Case) -> None:
         assert len(problems) == 2
         assert "takes no push from here" in problems[0]
         assert "Python packages: cannot all be had" in problems[1]
+
+
+def test_an_image_of_the_store_is_published_later(
+    case: Case, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in case.environ.items():
+        monkeypatch.setenv(name, value)
+    built = build(case.spec_path, push=False)
+    with pytest.raises(BadInput, match="it has no registry"):
+        publish(built)
+    reference = publish(built, registry=f"{registry.host}/team")
+    assert reference.repository == "team/demo"
+    assert registry.manifest("team/demo", str(reference.tag)).digest == reference.digest == built.root.digest
