@@ -45,7 +45,7 @@ def fails(case: Case, code: int, *, prefix: tuple[str, ...] = (), **environ: str
 
 def test_a_mirror_that_does_not_answer_is_worth_a_retry(case: Case) -> None:
     said = fails(case, 5, TASKIMAGE_DEBIAN_MIRROR="http://127.0.0.1:9")
-    assert "cannot fetch http://127.0.0.1:9/dists/bookworm" in said
+    assert "cannot reach http://127.0.0.1:9/dists/bookworm" in said
     assert "127.0.0.1:9 refused the connection" in said
     assert "TASKIMAGE_DEBIAN_MIRROR" in said
 

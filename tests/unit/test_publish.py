@@ -242,7 +242,7 @@ def test_check_names_everything_that_a_build_would_lack(case: Case) -> None:
         problems = [line for line in out.splitlines() if line.startswith("PROBLEM")]
         assert len(problems) == 2
         assert "takes no push from here" in problems[0]
-        assert "Python packages: cannot all be had" in problems[1]
+        assert "Python packages for linux/amd64: cannot all be had" in problems[1]
 
 
 def test_an_image_of_the_store_is_published_later(

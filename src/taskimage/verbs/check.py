@@ -90,7 +90,7 @@ def _push(tools: Tools, reference: Reference) -> Finding:
 
 def _inputs(resolving: Resolving, wants: Wants) -> list[Finding]:
     system = f"base image {wants.base_image}" if wants.base_image else f"Debian {wants.suite}"
-    subjects = [f"{resolving.platform}: {name}" for name in (system, "Python packages")]
+    subjects = [f"{name} for {resolving.platform}" for name in (system, "Python packages")]
     try:
         ground = resolving.ground
     except TaskImageError as error:

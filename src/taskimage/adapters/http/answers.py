@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from taskimage.model.errors import BadInput, NotAllowed, NotFound, TaskImageError, Unreachable
 
-__all__ = ["PASSING", "Transient", "judge", "retry_after", "unreachable"]
+__all__ = ["PASSING", "Transient", "judge", "passing", "retry_after", "unreachable"]
 
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 60.0
@@ -48,9 +48,14 @@ def judge(shown: str, status: int, after: float) -> None:
             hint="put them into HTTPS_PROXY: http://user:password@host:port",
         )
     error = Unreachable(f"{shown} cannot be had now: {_host(shown)} answered {reason}", hint=_LATER)
+    raise passing(error, status, after)
+
+
+def passing(error: TaskImageError, status: int, after: float) -> TaskImageError | Transient:
+    """``error``, as Transient where ``status`` may pass in a time that can be waited for."""
     if status not in PASSING or after > _LONGEST_WAIT:
-        raise error
-    raise Transient(error, after=after)
+        return error
+    return Transient(error, after=after)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
@@ -80,16 +85,16 @@ def unreachable(shown: str, error: Exception) -> Exception:
         if isinstance(cause, ssl.SSLCertVerificationError):
             # Asking again changes nothing.
             return Unreachable(
-                f"cannot fetch {shown}: the certificate of {host} is not trusted ({cause.verify_message})",
+                f"cannot reach {shown}: the certificate of {host} is not trusted ({cause.verify_message})",
                 hint="set SSL_CERT_FILE to the file with your organisation's certificate authorities",
             )
         if isinstance(cause, ssl.SSLError):
             return Unreachable(
-                f"cannot fetch {shown}: no TLS connection with {host} ({cause.reason})",
+                f"cannot reach {shown}: no TLS connection with {host} ({cause.reason})",
                 hint="look whether the address should begin with http:// or a proxy stands between",
             )
     reason, hint = _reason(host, causes)
-    return Transient(Unreachable(f"cannot fetch {shown}: {reason}", hint=hint))
+    return Transient(Unreachable(f"cannot reach {shown}: {reason}", hint=hint))
 
 
 def _reason(host: str, causes: tuple[BaseException, ...]) -> tuple[str, str]:
