@@ -17,7 +17,6 @@ from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
 from taskimage.model.oci import RawManifest
 from taskimage.model.spec import ImageSpec
-from taskimage.verbs.content import Content
 from taskimage.verbs.prepare import Order, load_spec, order, prepare
 from taskimage.verbs.tools import Tools
 
@@ -106,6 +105,8 @@ def build(
         if found := asked.existing(first, wanted.platforms, content=prepared.content):
             asked.name(found.raw, others)
             return _built(wanted, prepared.tags, found.raw, fresh=True, published=True)
+    from taskimage.verbs.content import Content
+
     content = Content(
         tools, prepared, remote=destination.layers if destination else {}, anew=anew, verify=verify
     )

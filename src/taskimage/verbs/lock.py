@@ -23,7 +23,6 @@ from taskimage.model.lock import Lock, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
-from taskimage.verbs.resolve import resolve
 from taskimage.verbs.tools import Tools
 
 __all__ = ["lock", "lock_path", "read_lock", "wants_of", "write_lock"]
@@ -61,6 +60,8 @@ def lock(
     wants = wants_of(loaded.spec, requirements, old)
     if old is not None and not upgrade and not upgrade_packages and not stale(old, wants):
         return old
+    from taskimage.verbs.resolve import resolve
+
     tools = Tools.of(loaded, settings=settings or Settings.load(), listener=listener)
     return resolve(
         tools,

@@ -30,7 +30,6 @@ from taskimage.transform.runtime import HOME, PREFIX, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.lock import read_lock, wants_of
-from taskimage.verbs.resolve import resolve
 from taskimage.verbs.tools import Tools
 
 __all__ = ["USERS", "Order", "Planned", "Prepared", "load_spec", "order", "prepare"]
@@ -213,6 +212,8 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
     record = None if force else tools.store.record("resolutions", key)
     if record is not None:
         return loads(record["lock"], where="resolution in the store")
+    from taskimage.verbs.resolve import resolve
+
     tools.listener(Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)"))
     lock = resolve(tools, spec, wants, requirements)
     tools.store.keep_record("resolutions", key, {"lock": dumps(lock)})

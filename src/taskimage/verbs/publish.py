@@ -19,13 +19,13 @@ from taskimage.model.events import Listener, Notice, Warned, ignore
 from taskimage.model.oci import Platform, RawManifest
 from taskimage.model.reference import Reference, split_registry
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, Layer
-from taskimage.verbs.content import Content
 from taskimage.verbs.existence import Existing, look_up
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
     from taskimage.adapters.registry import Repository
     from taskimage.verbs.build import Built
+    from taskimage.verbs.content import Content
 
 __all__ = ["Destination", "publish"]
 

@@ -89,12 +89,14 @@ def transfer(
 
 def chosen(source: Source, root: RawManifest, platform: Platform) -> RawManifest:
     """The manifest for ``platform`` among those of ``root``, which may be it. Raises NotFound."""
-    document = root.read(where=source.name)
-    if isinstance(document, Index):
-        return chosen(source, source.manifest(document.choose(platform, where=source.name)), platform)
-    config = Config.from_json(small(source.blob(document.config)), where=source.name)
-    if not config.platform.serves(platform):
-        raise NotFound(f"the image is for {config.platform}, and {platform} is wanted", where=source.name)
+    indexed = False
+    while isinstance(document := root.read(where=source.name), Index):
+        root = source.manifest(document.choose(platform, where=source.name))
+        indexed = True
+    if not indexed:
+        config = Config.from_json(small(source.blob(document.config)), where=source.name)
+        if not config.platform.serves(platform):
+            raise NotFound(f"the image is for {config.platform}, and {platform} is wanted", where=source.name)
     return root
 
 
