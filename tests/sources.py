@@ -88,11 +88,12 @@ def package(name: str, version: str, body: bytes | None = None, **fields: str) -
 
 
 class Archive:
-    """A signed archive with the packages of a few suites."""
+    """A signed archive with the packages of a few suites, in the folder ``root`` of its mirror."""
 
-    def __init__(self, mirror: Mirror, key: Tsk) -> None:
+    def __init__(self, mirror: Mirror, key: Tsk, root: str = "") -> None:
         self.mirror = mirror
         self.key = key
+        self.root = root
 
     def publish(
         self,
@@ -104,11 +105,15 @@ class Archive:
         key: Tsk | None = None,
         packed: bytes | None = None,
         changes: Mapping[str, str] | None = None,
+        components: Mapping[str, str] | None = None,
     ) -> None:
+        """``packages`` are those of main; ``components`` has what others hold."""
         text = "\n".join(packages).encode()
         packed = lzma.compress(text) if packed is None else packed
-        folder = "main/binary-amd64"
-        plain = {f"{folder}/Packages": text, f"{folder}/Packages.xz": packed}
+        lists = {"main": (text, packed)}
+        lists |= {
+            name: (more.encode(), lzma.compress(more.encode())) for name, more in (components or {}).items()
+        }
         fields = {
             "Suite": state + "".join(suite.partition("-")[1:]),
             "Codename": suite,
@@ -118,12 +123,14 @@ class Archive:
             **(changes or {}),
         }
         release = "".join(f"{name}: {value}\n" for name, value in fields.items()) + "SHA256:\n"
-        for path, data in plain.items():
-            release += f" {sha256(data).hexdigest()} {len(data)} {path}\n"
-        name = f"by-hash/SHA256/{sha256(packed).hexdigest()}" if by_hash else "Packages.xz"
-        self.mirror.write(f"dists/{suite}/{folder}/{name}", packed)
+        for component, files in lists.items():
+            folder = f"{component}/binary-amd64"
+            for ending, data in zip(("", ".xz"), files, strict=True):
+                release += f" {sha256(data).hexdigest()} {len(data)} {folder}/Packages{ending}\n"
+            name = f"by-hash/SHA256/{sha256(files[1]).hexdigest()}" if by_hash else "Packages.xz"
+            self.mirror.write(f"{self.root}dists/{suite}/{folder}/{name}", files[1])
         signed = sign((key or self.key).signer(), release.encode(), mode=SignatureMode.CLEAR)
-        self.mirror.write(f"dists/{suite}/InRelease", signed)
+        self.mirror.write(f"{self.root}dists/{suite}/InRelease", signed)
 
     def publish_all(self) -> None:
         """Release, updates and security of the suite `prime`."""

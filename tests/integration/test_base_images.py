@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -18,13 +17,8 @@ from tests.dockerregistry import DockerRegistry, docker_registry
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.skipif(
-        shutil.which("mmdebstrap") is None or os.geteuid() != 0, reason="needs mmdebstrap, as root"
-    ),
     pytest.mark.skipif(shutil.which("buildah") is None, reason="needs buildah"),
 ]
-
-SUITE = "bookworm"
 
 
 @dataclass(frozen=True)
@@ -59,24 +53,14 @@ def _architecture() -> str:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, debian_base: Path) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
-    subprocess.run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=minbase", "--include=python3,python3-numpy,ca-certificates",
-            SUITE, str(folder / "base.tar"),
-            *(str(path) for path in lists if path.exists() and SUITE in path.read_text()),
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
     with docker_registry(folder) as registry:
-        _commit(folder, registry.host)
-        (folder / "base.tar").unlink()
+        _commit(debian_base, folder, registry.host)
         yield Site(registry, Command(folder / "home"), folder)
 
 
-def _commit(folder: Path, host: str) -> None:
+def _commit(base: Path, folder: Path, host: str) -> None:
     """The base in the registry, as OCI's image and as Docker's, by buildah."""
 
     def buildah(*words: str) -> str:
@@ -84,7 +68,7 @@ def _commit(folder: Path, host: str) -> None:
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
     container = buildah("from", "scratch")
-    buildah("add", container, str(folder / "base.tar"), "/")
+    buildah("add", container, str(base), "/")
     buildah(
         "config", "--env", "FROM_BASE=yes", "--env", "PYTHONHOME=/nowhere", "--cmd", "/bin/bash", container
     )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 import subprocess
 import tempfile
 import tracemalloc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.chroots import content, in_chroot, is_same, make_chroot, on_disk, parents
 
 from taskimage.model.oci import Platform
 from taskimage.transform.deb import Deb, read_deb
@@ -76,19 +76,14 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
-        pytest.skip("a chroot to compare with needs root and mmdebstrap")
     chroot = tmp_path_factory.mktemp("chroot") / "root"
     suite = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())
     assert suite is not None
     sources = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
-    subprocess.run(
-        [
-            "mmdebstrap", "--mode=root", "--variant=essential", "--skip=essential/unlink,cleanup/apt",
-            f"--include={','.join(PACKAGES)}", suite[1], str(chroot),
-            *(str(path) for path in sources if path.exists() and suite[1] in path.read_text()),
-        ],
-        check=True, capture_output=True,
+    make_chroot(
+        chroot, suite[1], "--variant=essential", "--skip=essential/unlink,cleanup/apt",
+        f"--include={','.join(PACKAGES)}",
+        sources=[str(path) for path in sources if path.exists() and suite[1] in path.read_text()],
     )  # fmt: skip
     architecture = subprocess.run(
         ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
@@ -128,27 +123,8 @@ def unpacked(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> 
     return root
 
 
-def content(entry: Entry) -> bytes:
-    assert entry.body is not None
-    with entry.body.open() as stream:
-        return stream.read()
-
-
 def chosen(path: str) -> str | None:
     return next((why for pattern, why in CHOSEN.items() if re.fullmatch(pattern, path)), None)
-
-
-def on_disk(root: Path) -> dict[str, os.stat_result]:
-    found: dict[str, os.stat_result] = {}
-    for folder, names, files in os.walk(root):
-        for name in (*names, *files):
-            path = Path(folder, name)
-            found[str(path.relative_to(root))] = path.lstat()
-    return found
-
-
-def in_chroot(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["chroot", str(root), *command], check=False, capture_output=True, text=True)
 
 
 def test_the_same_paths_are_there(installed: Installed) -> None:
@@ -160,25 +136,14 @@ def test_the_same_paths_are_there(installed: Installed) -> None:
     assert (missing, extra) == ([], [])
 
 
-def parents(path: str) -> Sequence[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:i]) for i in range(1, len(parts))]
-
-
 def test_modes_owners_and_links_are_the_same(installed: Installed) -> None:
     ours = installed.entries
     wrong = []
-    for path, found in on_disk(installed.chroot).items():
+    for path in on_disk(installed.chroot):
         entry = ours.get(path)
         if entry is None or entry.kind == "hardlink" or chosen(path):
             continue
-        if stat.S_ISLNK(found.st_mode):
-            same = (entry.kind, entry.target) == ("symlink", str((installed.chroot / path).readlink()))
-        else:
-            kind = "dir" if stat.S_ISDIR(found.st_mode) else "file"
-            expected = (kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
-            same = (entry.kind, entry.mode, entry.uid, entry.gid) == expected
-        if not same:
+        if not is_same(entry, installed.chroot / path):
             wrong.append(path)
     assert wrong == []
 

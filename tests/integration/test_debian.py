@@ -16,11 +16,11 @@ import pytest
 from taskimage.adapters.debian import Debian
 from taskimage.adapters.debian.mirrors import Mirrors
 from taskimage.adapters.debian.signature import SHIPPED
-from taskimage.adapters.debian.version import sort_key
 from taskimage.adapters.http import Http
 from taskimage.adapters.store import Store
 from taskimage.model.errors import NotFound
 from taskimage.model.lock import DebPin
+from taskimage.transform.deb.version import sort_key
 
 pytestmark = [
     pytest.mark.integration,

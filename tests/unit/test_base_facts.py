@@ -14,8 +14,9 @@ from taskimage.model.base import BaseFacts, Distribution
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.model.oci import Platform
 from taskimage.model.oci.document import canonical_json
-from taskimage.transform.base import BaseTree, facts_of, placed, smallfiles
+from taskimage.transform.base import BaseTree, facts_of, smallfiles
 from taskimage.transform.base.osrelease import parse_os_release
+from taskimage.transform.deb.layout import Layout
 from taskimage.transform.entry import Entry, StreamBody
 
 AMD64 = Platform.parse("linux/amd64")
@@ -164,12 +165,12 @@ LINKS = {
     ],
 )  # fmt: skip
 def test_a_new_path_goes_through_the_links_of_its_base(path: str, expected: str) -> None:
-    assert placed(path, LINKS) == expected
+    assert Layout(LINKS).folder(path) == expected
 
 
 def test_a_loop_is_an_error_that_names_the_path() -> None:
     with pytest.raises(CannotBuild, match="'a/x'"):
-        placed("a/x", LINKS)
+        Layout(LINKS).folder("a/x")
 
 
 # -- interpreters ----------------------------------------------------------------------------------------------

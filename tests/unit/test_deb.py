@@ -19,8 +19,8 @@ from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.transform import deb as deb_module
 from taskimage.transform.deb import Deb, read_deb
 from taskimage.transform.deb.ar import Member
-from taskimage.transform.deb.data import merged
 from taskimage.transform.deb.decompress import decompressed
+from taskimage.transform.deb.layout import Layout
 from taskimage.transform.entry import Entry
 
 MakeDeb: TypeAlias = Callable[..., bytes]
@@ -84,7 +84,34 @@ def test_control_fields_keep_their_order_and_scripts_their_bytes(make_package: M
     ],
 )
 def test_paths_are_merged_into_usr(path: str, expected: str) -> None:
-    assert merged(path) == expected
+    assert Layout().folder(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("links", "path", "expected"),
+    [
+        ({}, "bin/sh", "bin/sh"),
+        ({"bin": "usr/bin"}, "bin", "usr/bin"),
+        ({"opt": "/srv/opt", "srv": "data"}, "opt/x", "data/opt/x"),
+        ({"usr/lib64": "lib"}, "usr/lib64/x", "usr/lib/x"),
+        ({"a/b": "../../../c/./d"}, "a/b/e", "c/d/e"),
+    ],
+)
+def test_folders_go_through_the_links_of_a_base(links: dict[str, str], path: str, expected: str) -> None:
+    assert Layout(links).folder(path) == expected
+
+
+def test_links_of_a_base_without_an_end_are_refused() -> None:
+    with pytest.raises(CannotBuild, match="'a/x' of the image is a link that has no end"):
+        Layout({"a": "b", "b": "a"}).folder("a/x")
+
+
+def test_on_a_base_that_is_not_merged_files_stay_where_a_package_has_them(make_deb: MakeDeb) -> None:
+    deb = make_deb({"bin/": b"", "bin/a": b"A", "opt/": b"", "opt/b": b"B"}, links={"lib/c": "../bin/a"})
+    layout = Layout({"opt": "srv"})
+    package = read_deb(io.BytesIO(deb), io.BytesIO(), where="x", layout=layout)
+    assert list(by_path(package)) == ["bin", "bin/a", "lib/c", "srv", "srv/b"]
+    assert package.files == ("/bin", "/bin/a", "/opt", "/opt/b", "/lib/c")
 
 
 def test_files_links_and_hard_links_are_merged_together(make_deb: MakeDeb) -> None:

@@ -70,7 +70,6 @@ def test_an_unknown_architecture_is_told_with_those_that_there_are() -> None:
     ("old", "new"),
     [
         ("SHA256:", "SHA1:"),
-        ("Codename:", "Code:"),
         ("Date: Sat, 21 Nov", "Date: someday"),
         (" 90 ", " many "),
         (HEX, "abc"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskimage.adapters.debian.version import OPERATORS, sort_key
 from taskimage.model.errors import BadInput
+from taskimage.transform.deb.version import OPERATORS, sort_key
 
 # Each is lower than the next.
 ASCENDING = [

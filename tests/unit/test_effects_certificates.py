@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from taskimage.model.errors import IntegrityError
-from taskimage.transform.effects.certificates import trusted_certificates
+from taskimage.transform.effects.certificates import java_keystore, trusted_certificates
 from taskimage.transform.effects.keystore import jks
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.effects.x509 import certificates, subject_hash
@@ -85,7 +85,7 @@ def test_shipped_certificates_are_trusted_by_name_by_hash_and_in_one_file() -> N
     tree = Tree(
         Entry.file(f"usr/share/ca-certificates/{path}", pem(data).rstrip()) for path, data in shipped.items()
     )
-    entries = {entry.path: entry for entry in trusted_certificates(tree, java=True)}
+    entries = {entry.path: entry for entry in (*trusted_certificates(tree), *java_keystore(tree))}
     links = {
         path.rpartition("/")[2]: entry.target for path, entry in entries.items() if entry.kind == "symlink"
     }
@@ -104,7 +104,7 @@ def test_shipped_certificates_are_trusted_by_name_by_hash_and_in_one_file() -> N
 
 
 def test_without_certificates_there_is_nothing() -> None:
-    assert trusted_certificates(Tree([]), java=True) == ()
+    assert trusted_certificates(Tree([])) == java_keystore(Tree([])) == ()
 
 
 def test_a_keystore_is_sealed_with_javas_default_password() -> None:

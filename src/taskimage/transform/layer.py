@@ -23,6 +23,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.transform.directories import MODES
 from taskimage.transform.entry import Body, Deflated, Entry, folders_of, same_content
+from taskimage.transform.gzipmember import GZIP_HEADER, gzip_member
 from taskimage.transform.tarheader import BLOCK, tar_header
 
 __all__ = ["FORMAT", "write_layer"]
@@ -30,10 +31,8 @@ __all__ = ["FORMAT", "write_layer"]
 FORMAT: Final = 1
 """Moves whenever the bytes of a layer made from the same entries would: part of every layer's key."""
 
-_LEVEL = 6  # of libdeflate: 140 MB/s a core at 25.7 % on wheels; higher levels cost far more than they save
 _MEMBER = 16 << 20  # the most that one member holds of what is compressed here, so that memory stays flat
 _CHUNK = 1 << 20
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _END = bytes(2 * BLOCK)
 
 
@@ -90,11 +89,9 @@ class _Writer:
     """Puts tar blocks into gzip members, and hashes the tar."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        import deflate
         from isal import igzip_lib, isal_zlib
 
         self._write = write
-        self._compress = deflate.deflate_compress
         self._crc = isal_zlib.crc32
         self._igzip = igzip_lib
         self._tar = hashlib.sha256()
@@ -131,7 +128,7 @@ class _Writer:
 
     def _reuse(self, path: str, body: Deflated) -> None:
         self._flush()
-        self._write(_GZIP_HEADER)
+        self._write(GZIP_HEADER)
         inflater = self._igzip.IgzipDecompressor(flag=self._igzip.DECOMP_DEFLATE)
         size = crc = compressed = 0
         try:
@@ -165,7 +162,6 @@ class _Writer:
         for start in range(0, len(view), _MEMBER):
             part = view[start : start + _MEMBER]
             self._tar.update(part)
-            trailer = struct.pack("<II", self._crc(part), len(part))
-            self._write(_GZIP_HEADER + bytes(self._compress(bytes(part), _LEVEL)) + trailer)
+            self._write(gzip_member(part))
         view.release()
         self._plain = bytearray()

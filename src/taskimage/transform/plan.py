@@ -76,6 +76,8 @@ def plan(
     # Where a link of a base image leads elsewhere, so does everything that goes below it.
     links = lock.image.links if lock.image else ()
     environment = (*environment, *links)
+    # Debian's packages, and what their scripts do, may look at any file of a base image.
+    below = (str(lock.image.manifest),) if lock.image else ()
     debs = tuple(sorted((*lock.base, *lock.apt), key=_name))
     plans = [
         LayerPlan(kind="debs", origin=_origin("base", group), debs=group)
@@ -89,12 +91,10 @@ def plan(
     of_debian = bytecode if lock.python.source == "suite" else ()
     plans += _compiled(lock.base, of_debian)
     plans += [
-        LayerPlan(kind="debs", origin=_origin("apt", group), debs=group, parameters=links)
+        LayerPlan(kind="debs", origin=_origin("apt", group), debs=group, parameters=below)
         for group in grouped(lock.apt, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_APT_GROUPS)
     ]
     plans += _compiled(lock.apt, of_debian)
-    # On a base image they depend on all of its files.
-    below = (str(lock.image.manifest),) if lock.image else ()
     plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=(*effects, *below)))
     # An interpreter of the base imports what the base has.
     site = ("system-site",) if lock.python.source == "base" else ()

@@ -18,9 +18,9 @@ from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
-    from taskimage.adapters.debian import DebianBase
     from taskimage.transform.deb import Deb
     from taskimage.transform.wheel import Wheel
+    from taskimage.verbs.base import Base
 
 __all__ = ["Indexes", "Inputs"]
 
@@ -39,15 +39,15 @@ class Indexes:
 class Inputs(contextlib.ExitStack):
     """A context manager: what is read stays readable until the block ends.
 
-    Debian's packages are fetched from ``debian``, by default from the archives that `Tools` know.
+    On a ``base`` image Debian's packages are fetched from its own archives, and its links say where their files go.
     """
 
     def __init__(
-        self, tools: Tools, *, indexes: Indexes, python: str, prefix: str, debian: DebianBase | None = None
+        self, tools: Tools, *, indexes: Indexes, python: str, prefix: str, base: Base | None = None
     ) -> None:
         super().__init__()
         self._tools = tools
-        self._debian = debian
+        self._base = base
         self._indexes = indexes
         self._python = python
         self._prefix = prefix
@@ -79,7 +79,7 @@ class Inputs(contextlib.ExitStack):
 
         jobs: list[Callable[[], object]] = []
         if some_debs:
-            debian = self._debian or self._tools.debian
+            debian = self._tools.debian.on(self._base.facts) if self._base else self._tools.debian
             jobs.append(lambda: debian.fetch(some_debs, moved=moved))
         if some_wheels:
             jobs.append(
@@ -119,10 +119,12 @@ class Inputs(contextlib.ExitStack):
 
     def _read_deb(self, pin: DebPin) -> Deb:
         from taskimage.transform.deb import read_deb
+        from taskimage.transform.deb.layout import Layout
 
+        layout = Layout(self._base.facts.links) if self._base else None
         where = pin.path.rpartition("/")[2]
         with self._tools.store.input_path(pin.digest).open("rb") as stream:
-            deb = read_deb(stream, self._spool(), where=where)
+            deb = read_deb(stream, self._spool(), where=where, layout=layout)
         if (deb.package, deb.version) != (pin.package, pin.version):
             raise IntegrityError(
                 f"is {deb.package!r} {deb.version}, locked as {pin.package!r} {pin.version}", where=where

@@ -16,7 +16,7 @@ from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.model.user import User
 from taskimage.transform.assemble import LAYER_KEY, Layer
-from taskimage.transform.base import placed
+from taskimage.transform.deb.layout import Layout
 from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 from taskimage.transform.plan import LayerPlan
@@ -86,10 +86,9 @@ class Maker:
         if not wanted:
             return {}
         tools, lock = self._tools, self._lock
-        debian = tools.debian.on(self._base.facts) if self._base and lock.apt else None
         with (
             Inputs(
-                tools, indexes=self._indexes, python=lock.python.minor, prefix=PREFIX, debian=debian
+                tools, indexes=self._indexes, python=lock.python.minor, prefix=PREFIX, base=self._base
             ) as inputs,
             Bytecode(tools, inputs, lock, base_layers=self._base.blobs if self._base else tuple) as compiler,
             _advised(),
@@ -136,6 +135,12 @@ def _advised() -> Iterator[None]:
         raise
 
 
+def _placed(entry: Entry, layout: Layout) -> Entry:
+    """``entry`` where the links of a base lead; what is no folder itself takes the place of a link of its name."""
+    place = layout.folder if entry.kind == "dir" else layout.place
+    return replace(entry, path=place(entry.path))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Making:
     """Makes one layer at a time, in any number of threads, while its inputs are open."""
@@ -173,12 +178,11 @@ class _Making:
 
     def _fragments(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
         links = dict(link.split(" ", 1) for link in self.lock.image.links) if self.lock.image else {}
-        if not links:
+        # What is of Debian's packages follows all links of the base already.
+        if not links or plan.kind in ("debs", "effects"):
             return self._entries(plan)
-        return (
-            [replace(entry, path=placed(entry.path, links)) for entry in fragment]
-            for fragment in self._entries(plan)
-        )
+        layout = Layout(links)
+        return ([_placed(entry, layout) for entry in fragment] for fragment in self._entries(plan))
 
     def _entries(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
         makers: dict[str, Callable[[LayerPlan], Iterable[Sequence[Entry]]]] = {

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
 
+from taskimage.adapters.debian.debianbase import DebianBase, check_debian_like
 from taskimage.adapters.debian.mirrors import Mirrors
-from taskimage.adapters.debian.pockets import Pockets
+from taskimage.adapters.debian.packages import fetch_packages, pins_of
+from taskimage.adapters.debian.pockets import Pocket, Pockets, opened
 from taskimage.adapters.debian.request import Request
+from taskimage.adapters.debian.signature import Keyring
 from taskimage.adapters.debian.solve import solve
+from taskimage.adapters.debian.suite import suite_pockets
 from taskimage.adapters.debian.universe import Universe
-from taskimage.adapters.http import Fetch, Http
+from taskimage.adapters.http import Http
 from taskimage.adapters.store import Store
-from taskimage.model.errors import BadInput, NotFound
+from taskimage.model.base import BaseFacts
 from taskimage.model.events import Listener, ignore
 from taskimage.model.lock import DebPin
 
 __all__ = ["Debian", "Resolution"]
-
-_SUITE = re.compile(r"[a-z][a-z0-9.-]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,12 @@ class Debian:
         self._http = http
         self._settings = mirrors
         self._apt_root = apt_root
+        self._keyring = keyring
+        self._known: dict[tuple[str, str], tuple[Pocket, ...]] = {}
+        self._listener = listener
         self._pockets = Pockets(
             store=store,
             http=http,
-            mirrors=lambda: self._mirrors,
-            keyring=keyring,
             now=now or datetime.now(timezone.utc),
             allow_expired=allow_expired,
             offline=offline,
@@ -81,6 +82,10 @@ class Debian:
     @cached_property
     def _mirrors(self) -> Mirrors:
         return Mirrors.find(self._settings, self._apt_root)
+
+    @cached_property
+    def _keys(self) -> Keyring:
+        return Keyring.load(self._keyring) if self._keyring else Keyring.load()
 
     def resolve(
         self, suite: str, architecture: str, *, base: Sequence[str], apt: Sequence[str] = ()
@@ -98,7 +103,23 @@ class Debian:
             universe.pin([*base_requests, *apt_requests])
             below = solve(universe, universe.wanted(base_requests))
             above = solve(universe, universe.wanted(apt_requests), installed=below)
-        return Resolution(tuple(item.pin for item in below), tuple(item.pin for item in above))
+        return Resolution(pins_of(below), pins_of(above))
+
+    def on(self, facts: BaseFacts) -> DebianBase:
+        """The packages that a base image can have, by its own sources; the mirrors that are known come first.
+
+        Raises CannotBuild for a base that has no Debian packages.
+        """
+        check_debian_like(facts)
+        return DebianBase(
+            facts,
+            store=self._store,
+            http=self._http,
+            pockets=self._pockets,
+            mirrors=lambda: self._mirrors,
+            keys=lambda: self._keys,
+            listener=self._listener,
+        )
 
     def candidate(self, suite: str, architecture: str, package: str) -> str | None:
         """The version of ``package`` that would be taken; None when the suite has none."""
@@ -111,28 +132,16 @@ class Debian:
 
         Each is asked of the mirrors of its archive in turn, and believed by its digest.
         """
-        missing = [pin for pin in pins if not self._store.input_path(pin.digest).exists()]
-        if missing:
-            try:
-                self._http.fetch(self._store, [self._wanted(pin) for pin in missing], moved=moved)
-            except NotFound as error:
-                error.hint = (
-                    "mirrors keep the newest versions only: lock anew with `taskimage lock --upgrade`, or set "
-                    "TASKIMAGE_DEBIAN_MIRROR to one that has it"
-                )
-                raise
-
-    def _wanted(self, pin: DebPin) -> Fetch:
-        urls = tuple(f"{root}/{quote(pin.path)}" for root in self._mirrors.of(pin.archive))
-        return Fetch(urls, pin.digest, pin.size, f"{pin.package} {pin.version}")
+        fetch_packages(
+            self._store, self._http, pins, roots=lambda pin: self._mirrors.of(pin.archive), moved=moved
+        )
 
     @contextmanager
     def _universe(self, suite: str, architecture: str) -> Iterator[Universe]:
-        if not _SUITE.match(suite):
-            raise BadInput(f"not a suite: {suite!r}; wanted a name such as 'bookworm'")
-        pockets = self._pockets.of(suite, architecture)
-        with ExitStack() as stack:
-            indexes = [pocket.open() for pocket in pockets]
-            for index in indexes:
-                stack.callback(index.close)
+        key = (suite, architecture)
+        if key not in self._known:
+            self._known[key] = suite_pockets(
+                self._pockets, *key, mirrors=lambda: self._mirrors, keys=lambda: self._keys
+            )
+        with opened(self._known[key]) as indexes:
             yield Universe(indexes, suite=suite, architecture=architecture)

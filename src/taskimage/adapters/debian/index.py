@@ -13,18 +13,23 @@ from pathlib import Path
 
 from taskimage.adapters.debian.deb822 import paragraph
 from taskimage.adapters.debian.relations import parse_relations
+from taskimage.adapters.debian.release import AUTOMATIC
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.lock import DebPin
 
 __all__ = ["FORMAT", "Index", "Package", "unpack", "write_index"]
 
-FORMAT = 1
+FORMAT = 2
 """Part of an index's name in the store: another number, another layout of its tables."""
 
 _FIELDS = (
     "package", "version", "architecture", "multi-arch", "priority", "pre-depends", "depends", "conflicts",
-    "breaks", "provides", "filename", "size", "sha256",
+    "breaks", "provides", "source", "filename", "size", "sha256",
+)  # fmt: skip
+# What a package and a row of its table have by the same names.
+_SAME = (
+    "name", "version", "multi_arch", "priority", "depends", "conflicts", "breaks", "provides", "source",
 )  # fmt: skip
 _PRIORITIES = ("required", "important", "standard", "optional", "extra")
 _CHUNK = 1 << 20
@@ -32,7 +37,7 @@ _CHUNK = 1 << 20
 _SCHEMA = """
     CREATE TABLE package (
         name TEXT, version TEXT, architecture TEXT, multi_arch TEXT, priority INTEGER,
-        depends TEXT, conflicts TEXT, breaks TEXT, provides TEXT, path TEXT, size INTEGER, sha256 TEXT
+        depends TEXT, conflicts TEXT, breaks TEXT, provides TEXT, source TEXT, path TEXT, size INTEGER, sha256 TEXT
     );
     CREATE TABLE provider (virtual TEXT, name TEXT);
 """
@@ -41,37 +46,62 @@ _ACCESS = "CREATE INDEX by_name ON package (name); CREATE INDEX by_virtual ON pr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """One binary package: what is pinned of it, and what it says of others, as text.
+    """One binary package: what it says of others, as text, and where it is.
 
-    ``depends`` has Pre-Depends and Depends; a lower ``priority`` is a more important package.
+    ``depends`` has Pre-Depends and Depends; a lower ``priority`` is a more important package; ``source`` is
+    the name and version of what it was built from. There is no ``pin`` of one that is installed already.
     """
 
-    pin: DebPin
+    name: str
+    version: str
+    pin: DebPin | None
     multi_arch: str
     priority: int
     depends: str
     conflicts: str
     breaks: str
     provides: str
+    source: str
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str], pin: DebPin | None = None) -> Package:
+        """The package of a paragraph; it has its fields by their names in lower case. Raises KeyError."""
+        priority = fields.get("priority", "")
+        return cls(
+            name=fields["package"],
+            version=fields["version"],
+            pin=pin,
+            multi_arch=fields.get("multi-arch", ""),
+            priority=_PRIORITIES.index(priority) if priority in _PRIORITIES else len(_PRIORITIES),
+            depends=", ".join(filter(None, (fields.get("pre-depends"), fields.get("depends")))),
+            conflicts=fields.get("conflicts", ""),
+            breaks=fields.get("breaks", ""),
+            provides=fields.get("provides", ""),
+            source=_source(fields),
+        )
 
     @property
-    def name(self) -> str:
-        return self.pin.package
-
-    @property
-    def version(self) -> str:
-        return self.pin.version
+    def suite(self) -> str:
+        """Where this version is from; ``now``, as apt has it, when it is installed."""
+        return self.pin.suite if self.pin else "now"
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
 
 
 def unpack(data: bytes, size: int, *, where: str) -> Iterator[bytes]:
-    """The text in the xz file ``data`` in pieces; IntegrityError when it has not exactly ``size`` bytes."""
-    return _ahead(_unpacked(data, size, where))
+    """The text in ``data`` in pieces; ``where`` ends as the file's name does, which says how it is compressed.
+
+    Raises IntegrityError when it has not exactly ``size`` bytes.
+    """
+    if where.endswith(".xz"):
+        return _ahead(_unpacked_xz(data, size, where))
+    if where.endswith(".gz"):
+        return _ahead(_unpacked_gzip(data, size, where))
+    return iter((data,))
 
 
-def _unpacked(data: bytes, size: int, where: str) -> Iterator[bytes]:
+def _unpacked_xz(data: bytes, size: int, where: str) -> Iterator[bytes]:
     import lzma
 
     decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=1 << 28)
@@ -87,7 +117,28 @@ def _unpacked(data: bytes, size: int, where: str) -> Iterator[bytes]:
     except lzma.LZMAError as error:
         raise IntegrityError("not an xz file", where=where) from error
     if left or not decompressor.eof or decompressor.unused_data:
-        raise IntegrityError(f"does not unpack to the {size} bytes that are signed for", where=where)
+        raise _wrong_size(size, where)
+
+
+def _unpacked_gzip(data: bytes, size: int, where: str) -> Iterator[bytes]:
+    import gzip
+    import io
+    import zlib
+
+    left = size
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            while left >= 0 and (chunk := file.read(_CHUNK)):
+                left -= len(chunk)
+                yield chunk
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise IntegrityError("not a gzip file", where=where) from error
+    if left:
+        raise _wrong_size(size, where)
+
+
+def _wrong_size(size: int, where: str) -> IntegrityError:
+    return IntegrityError(f"does not unpack to the {size} bytes that are signed for", where=where)
 
 
 def _ahead(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -111,7 +162,7 @@ def write_index(chunks: Iterable[bytes], architecture: str, path: Path, *, where
         for block in _blocks(chunks):
             rows = [paragraph(text, _FIELDS) for text in block.split("\n\n") if text.strip()]
             database.executemany(
-                "INSERT INTO package VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, rows)
+                "INSERT INTO package VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, rows)
             )
             database.executemany("INSERT INTO provider VALUES (?, ?)", _providers(rows, architecture))
         database.executescript(_ACCESS)
@@ -136,18 +187,25 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[str]:
     yield rest.decode()
 
 
+def _source(fields: Mapping[str, str]) -> str:
+    """Name and version; what the field leaves out is the package's own (policy 5.6.1)."""
+    name, _, version = fields.get("source", "").replace("(", " ").rstrip(")").partition(" ")
+    return f"{name or fields['package']} {version.strip() or fields['version']}"
+
+
 def _row(fields: Mapping[str, str]) -> tuple[str | int, ...]:
-    priority = fields.get("priority", "")
+    package = Package.read(fields)
     return (
-        fields["package"],
-        fields["version"],
+        package.name,
+        package.version,
         fields["architecture"],
-        fields.get("multi-arch", ""),
-        _PRIORITIES.index(priority) if priority in _PRIORITIES else len(_PRIORITIES),
-        ", ".join(filter(None, (fields.get("pre-depends"), fields.get("depends")))),
-        fields.get("conflicts", ""),
-        fields.get("breaks", ""),
-        fields.get("provides", ""),
+        package.multi_arch,
+        package.priority,
+        package.depends,
+        package.conflicts,
+        package.breaks,
+        package.provides,
+        package.source,
         fields["filename"],
         int(fields["size"]),
         fields["sha256"],
@@ -164,13 +222,14 @@ def _providers(rows: Iterable[Mapping[str, str]], architecture: str) -> Iterator
 
 
 class Index:
-    """The packages of ``suite`` in the file that `write_index` wrote; close it, or use it in a ``with``."""
+    """The packages of ``suite`` in the file that `write_index` wrote; close it. ``priority`` is its release's."""
 
-    def __init__(self, path: Path, *, archive: str, suite: str) -> None:
+    def __init__(self, path: Path, *, archive: str, suite: str, priority: int = AUTOMATIC) -> None:
         self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         self._database.row_factory = sqlite3.Row
         self.archive = archive
         self.suite = suite
+        self.priority = priority
 
     def close(self) -> None:
         """No more questions."""
@@ -197,9 +256,8 @@ class Index:
             architecture=row["architecture"],
             archive=self.archive,
             suite=self.suite,
-            path=row["path"],
+            path=row["path"].removeprefix("./"),
             size=row["size"],
             digest=Digest.parse(f"sha256:{row['sha256']}"),
         )
-        relations = {name: row[name] for name in ("depends", "conflicts", "breaks", "provides")}
-        return Package(pin=pin, multi_arch=row["multi_arch"], priority=row["priority"], **relations)
+        return Package(pin=pin, **{name: row[name] for name in _SAME})

@@ -7,12 +7,12 @@ by alias, so that everyone who shares it may use another mirror.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from taskimage.adapters.debian.deb822 import paragraphs
+from taskimage.adapters.debian.sources import Source, read_sources
 from taskimage.adapters.http import redacted
 from taskimage.model.errors import BadInput, NotFound
 
@@ -24,9 +24,6 @@ SECURITY = "debian-security"
 # What tells Debian's own entries from those of other distributions.
 _RELEASES = re.compile(
     r"(?:(?:old){0,3}stable|testing|unstable|sid|buster|bullseye|bookworm|trixie|forky|duke)(-security)?\Z"
-)
-_ONE_LINE = re.compile(
-    r"deb\s+(?:\[(?P<options>[^\]]*)\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>.*)"
 )
 
 
@@ -51,9 +48,9 @@ class Mirrors:
         if settings:
             roots = tuple(_root(url) for url in settings)
             return cls(_own_first(roots, MAIN), _own_first(roots, SECURITY))
-        entries = list(_entries(apt_root))
-        main = _uris(entry for entry in entries if not entry.is_security)
-        security = _uris(entry for entry in entries if entry.is_security)
+        sources = list(_debians_own(apt_root))
+        main = _uris(source for source in sources if archive_of(source.suite) == MAIN)
+        security = _uris(source for source in sources if archive_of(source.suite) == SECURITY)
         if not main:
             raise NotFound(
                 f"no mirror of Debian is known: neither a setting nor the apt sources in {str(apt_root)!r} name one",
@@ -82,30 +79,26 @@ def _own_first(roots: tuple[str, ...], archive: str) -> tuple[str, ...]:
     return tuple(sorted(roots, key=lambda root: not root.endswith(f"/{archive}")))
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    uri: str
-    suite: str
-    signed_by: str
-
-    @property
-    def is_security(self) -> bool:
-        return archive_of(self.suite) == SECURITY
-
-    @property
-    def distance(self) -> int:
-        """How far the entry is from one that is Debian's own for sure: others use its suites' names too."""
-        return 0 if "debian-archive" in self.signed_by else 2 if self.signed_by else 1
+def _uris(sources: Iterable[Source]) -> tuple[str, ...]:
+    found = list(sources)
+    nearest = min(map(_distance, found), default=0)
+    return tuple(dict.fromkeys(_root(source.uri) for source in found if _distance(source) == nearest))
 
 
-def _uris(entries: Iterator[_Entry]) -> tuple[str, ...]:
-    found = list(entries)
-    nearest = min((entry.distance for entry in found), default=0)
-    return tuple(dict.fromkeys(_root(entry.uri) for entry in found if entry.distance == nearest))
+def _distance(source: Source) -> int:
+    """How far a source is from one that is Debian's own for sure: others use its suites' names too."""
+    return 0 if "debian-archive" in source.signed_by else 2 if source.signed_by else 1
 
 
-def _entries(apt_root: Path) -> Iterator[_Entry]:
-    """The host's entries for main of Debian's releases (sources.list(5)), as apt orders their files."""
+def _debians_own(apt_root: Path) -> Iterator[Source]:
+    """The host's sources of main of Debian's releases, as apt orders their files."""
+    for source in read_sources(_files(apt_root)):
+        is_served = source.uri.startswith(("http://", "https://"))
+        if is_served and _RELEASES.match(source.suite) and "main" in source.components:
+            yield source
+
+
+def _files(apt_root: Path) -> Iterator[tuple[str, str]]:
     folder = apt_root / "sources.list.d"
     for path in (
         apt_root / "sources.list",
@@ -113,26 +106,6 @@ def _entries(apt_root: Path) -> Iterator[_Entry]:
         *sorted(folder.glob("*.sources")),
     ):
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            yield path.name, path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        for uri, suite, components, signed_by in (_deb822 if path.suffix == ".sources" else _one_line)(text):
-            if uri.startswith(("http://", "https://")) and _RELEASES.match(suite) and "main" in components:
-                yield _Entry(uri, suite, signed_by)
-
-
-def _one_line(text: str) -> Iterator[tuple[str, str, list[str], str]]:
-    for line in text.splitlines():
-        if match := _ONE_LINE.match(line.partition("#")[0].strip()):
-            options = dict(option.partition("=")[::2] for option in (match["options"] or "").split())
-            yield match["uri"], match["suite"], match["components"].split(), options.get("signed-by", "")
-
-
-def _deb822(text: str) -> Iterator[tuple[str, str, list[str], str]]:
-    for fields in paragraphs(text):
-        disabled = fields.get("enabled", "yes").lower() in ("no", "false", "without", "off", "disable")
-        if disabled or "deb" not in fields.get("types", "").split():
-            continue
-        for uri in fields.get("uris", "").split():
-            for suite in fields.get("suites", "").split():
-                yield uri, suite, fields.get("components", "").split(), fields.get("signed-by", "")

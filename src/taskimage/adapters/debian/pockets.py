@@ -1,17 +1,17 @@
-"""The parts of a suite (release, updates, security): fetched, verified, and kept in the store as indexes."""
+"""One suite of an archive: its release and its lists of packages, fetched, verified, and kept in the store."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.debian.index import FORMAT, Index, unpack, write_index
-from taskimage.adapters.debian.mirrors import Mirrors, archive_of
 from taskimage.adapters.debian.release import Listed, Release
 from taskimage.adapters.debian.signature import Keyring
 from taskimage.adapters.http import Http, redacted
@@ -20,7 +20,7 @@ from taskimage.model.digest import verify
 from taskimage.model.errors import NotFound, TaskImageError, Unreachable
 from taskimage.model.events import Done, Listener, Started, Warned
 
-__all__ = ["Pocket", "Pockets"]
+__all__ = ["Place", "Pocket", "Pockets", "opened"]
 
 _LARGEST_RELEASE = 4 << 20
 
@@ -28,60 +28,70 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a suite is, and who may sign it.
+
+    Attributes:
+        suite: Its name; one with a final slash is a folder of a flat archive.
+        shelf: The name under which the store keeps its release.
+        archive: The alias of its archive, which is Debian's own; None for the one that its release states.
+        roots: Asked for the archive's mirrors only when something must be fetched: offline, none need be known.
+        keys: Asked for the certificates that may sign its release.
+        components: Its parts that are wanted; "" is the one of a flat archive.
+        expires: Whether a release past its Valid-Until is refused.
+    """
+
+    suite: str
+    shelf: str
+    archive: str | None
+    roots: Callable[[], tuple[str, ...]]
+    keys: Callable[[], Keyring]
+    components: tuple[str, ...] = ("main",)
+    expires: bool = True
+
+    @property
+    def folder(self) -> str:
+        """The suite's folder below a root, with a final slash where it is not the root."""
+        return self.suite.lstrip("/") if self.suite.endswith("/") else f"dists/{self.suite}/"
+
+
 @dataclass(frozen=True, slots=True)
 class Pocket:
-    """The index of ``suite``, as a file of the store."""
+    """The list of packages of a component of ``suite``, as a file of the store."""
 
     archive: str
     suite: str
+    priority: int
     path: Path
 
     def open(self) -> Index:
         """The index; the caller closes it."""
-        return Index(self.path, archive=self.archive, suite=self.suite)
+        return Index(self.path, archive=self.archive, suite=self.suite, priority=self.priority)
+
+
+@contextmanager
+def opened(pockets: Iterable[Pocket]) -> Iterator[list[Index]]:
+    """The indexes of ``pockets``, which are open until the block ends."""
+    with ExitStack() as stack:
+        indexes = [pocket.open() for pocket in pockets]
+        for index in indexes:
+            stack.callback(index.close)
+        yield indexes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pockets:
-    """Reads suites from mirrors, or ``offline`` from what the store has of them.
-
-    ``mirrors`` is asked only when something must be fetched: offline, none need be known.
-    """
+    """Reads suites from mirrors, or ``offline`` from what the store has of them."""
 
     store: Store
     http: Http
-    mirrors: Callable[[], Mirrors]
-    keyring: Path | None
     now: datetime
     allow_expired: bool
     offline: bool
     listener: Listener
-    _known: dict[tuple[str, str], tuple[Pocket, ...]] = field(default_factory=dict)
 
-    def of(self, suite: str, architecture: str) -> tuple[Pocket, ...]:
-        """The pockets of ``suite``: itself, then its updates, then its security fixes.
-
-        A suite that has only one of them (such as sid) is complete without the others; for one that Debian
-        serves with both, an absent one is an error. Asked once for each suite and architecture.
-        """
-        key = (suite, architecture)
-        if key not in self._known:
-            self._known[key] = tuple(self._read(suite, architecture))
-        return self._known[key]
-
-    def _read(self, suite: str, architecture: str) -> list[Pocket]:
-        names = (suite, f"{suite}-updates", f"{suite}-security")
-        releases = self._each(self._release, names)
-        main = releases[0]
-        if main is None:
-            raise self._absent(suite)
-        for name, release in zip(names, releases, strict=True):
-            if release is None and main.is_served:
-                raise self._absent(name)
-        present = [release for release in releases if release is not None]
-        return self._each(lambda release: self._pocket(release, architecture), present)
-
-    def _each(self, read: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    def each(self, read: Callable[[S], T], items: Sequence[S]) -> list[T]:
         """What ``read`` gives for each item, all of them at a time."""
         results: dict[int, T] = {}
 
@@ -92,99 +102,100 @@ class Pockets:
         self.http.each(work, enumerate(items))
         return [results[number] for number in range(len(items))]
 
-    def _absent(self, suite: str) -> NotFound:
+    def absent(self, place: Place, *, hint: str) -> NotFound:
+        """The error that no mirror has the suite."""
         if self.offline:
             return NotFound(
-                f"the store has no index of suite {suite!r}", hint="run once without offline to fetch it"
+                f"the store has no index of suite {place.suite!r}",
+                hint="run once without offline to fetch it",
             )
-        roots = ", ".join(redacted(root) for root in self.mirrors().of(archive_of(suite)))
-        return NotFound(
-            f"suite {suite!r} is on none of the mirrors: {roots}",
-            hint="look at the suite's name, and at TASKIMAGE_DEBIAN_MIRROR (it may name several mirrors)",
-        )
+        roots = ", ".join(redacted(root) for root in place.roots())
+        return NotFound(f"suite {place.suite!r} is on none of the mirrors: {roots}", hint=hint)
 
     # -- InRelease -------------------------------------------------------------------------------------
 
-    def _release(self, suite: str) -> Release | None:
-        """The signed release of ``suite``; None when every mirror says that there is none."""
-        path = self.store.home / "indexes" / "debian" / f"{suite}.InRelease"
+    def release(self, place: Place) -> Release | None:
+        """The signed release of the suite; None when every mirror says that there is none."""
+        path = self._indexes / f"{place.shelf}.InRelease"
         if self.offline:
-            return self._verified(path.read_bytes(), suite, str(path)) if path.exists() else None
+            return self._verified(path.read_bytes(), place, str(path)) if path.exists() else None
 
         def fetch(root: str) -> tuple[bytes, Release]:
-            url = f"{root}/dists/{suite}/InRelease"
+            url = f"{root}/{place.folder}InRelease"
             data = self.http.get(url, limit=_LARGEST_RELEASE)
-            return data, self._verified(data, suite, redacted(url))
+            return data, self._verified(data, place, redacted(url))
 
         try:
-            data, release = self._from_any_mirror(suite, fetch)
+            data, release = self._from_any_mirror(place, fetch)
         except NotFound:
             return None
         self.store.write_file(path, data)
         return release
 
-    def _verified(self, data: bytes, suite: str, where: str) -> Release:
-        text = self._keys.signed_text(data, now=self.now, where=where)
+    def _verified(self, data: bytes, place: Place, where: str) -> Release:
+        text = place.keys().signed_text(data, now=self.now, where=where)
         release = Release.parse(text, where=where)
-        release.check(suite, now=self.now, allow_expired=self.allow_expired)
+        release.check(place.suite, now=self.now, allow_expired=self.allow_expired or not place.expires)
         return release
+
+    @property
+    def _indexes(self) -> Path:
+        return self.store.home / "indexes" / "debian"
 
     # -- Packages --------------------------------------------------------------------------------------
 
-    def _pocket(self, release: Release, architecture: str) -> Pocket:
-        listed = release.packages(architecture)
-        name = f"{listed.digest.hex}.{FORMAT}.sqlite"
-        path = self.store.home / "indexes" / "debian" / name
+    def pocket(self, place: Place, release: Release, listed: Listed, architecture: str) -> Pocket:
+        """The list of packages ``listed`` in the release of the suite, read."""
+        path = self._indexes / f"{listed.digest.hex}.{FORMAT}.sqlite"
         if not path.exists():
-            with self.store.locked(f"debian-{release.codename}-{architecture}"):
+            with self.store.locked(f"debian-{listed.digest.hex}"):
                 if not path.exists():
-                    self._make_index(release, listed, architecture, path)
-        return Pocket(archive_of(release.codename), release.codename, path)
+                    self._make_index(place, release, listed, architecture, path)
+        return Pocket(place.archive or _alias(release.origin), place.suite, release.priority, path)
 
-    def _make_index(self, release: Release, listed: Listed, architecture: str, path: Path) -> None:
+    def _make_index(
+        self, place: Place, release: Release, listed: Listed, architecture: str, path: Path
+    ) -> None:
         if self.offline:
             raise NotFound(
-                f"the store has no index of {release.codename!r} for {architecture!r}",
+                f"the store has no index of {place.suite!r} for {architecture!r}",
                 hint="run once without offline to fetch it",
             )
-        suite = release.codename
-        folder, _, _ = listed.path.rpartition("/")
-        file = f"{folder}/by-hash/SHA256/{listed.digest.hex}" if release.by_hash else listed.path
+        folder, slash, _ = listed.path.rpartition("/")
+        by_hash = f"{folder}{slash}by-hash/SHA256/{listed.digest.hex}"
+        file = f"{place.folder}{by_hash if release.by_hash else listed.path}"
 
         def fetch(root: str) -> bytes:
-            url = f"{root}/dists/{suite}/{file}"
+            url = f"{root}/{file}"
             return verify(self.http.get(url, limit=listed.size), listed.digest, where=redacted(url))
 
-        step = f"index {suite}"
-        self.listener(Started(step, f"Reading the packages of {suite}"))
+        step = f"index {place.shelf} {folder}"
+        label = " ".join(filter(None, (place.suite, folder.partition("/binary-")[0].removeprefix("main"))))
+        self.listener(Started(step, f"Reading the packages of {label}"))
         try:
-            packed = self._from_any_mirror(suite, fetch)
+            packed = self._from_any_mirror(place, fetch)
         except NotFound as error:
             raise Unreachable(
-                f"the list of packages that {suite!r} is signed for is not there yet: {error.message}",
+                f"the list of packages that {place.suite!r} is signed for is not there yet: {error.message}",
                 hint="the mirror is probably being updated: try again in a few minutes",
             ) from error
-        where = f"{suite} {listed.path}"
+        where = f"{place.suite} {listed.path}"
         with self.store.explained(), self.store.temporary_directory() as temporary:
             made = Path(temporary) / "index.sqlite"
             chunks = unpack(packed, release.unpacked_size(listed), where=where)
             write_index(_while_wanted(chunks), architecture, made, where=where)
             self.store.write_file(path, made.read_bytes())
-        self.listener(Done(step, f"Read the packages of {suite}"))
+        self.listener(Done(step, f"Read the packages of {label}"))
 
     # -- mirrors ---------------------------------------------------------------------------------------
 
-    @cached_property
-    def _keys(self) -> Keyring:
-        return Keyring.load(self.keyring) if self.keyring else Keyring.load()
-
-    def _from_any_mirror(self, suite: str, fetch: Callable[[str], T]) -> T:
+    def _from_any_mirror(self, place: Place, fetch: Callable[[str], T]) -> T:
         """What the first mirror gives that gives something good; a bad answer is told, and passed over.
 
         Raises NotFound only when every mirror says so, and else the first reason that is not that.
         """
         failures: list[TaskImageError] = []
-        for root in self.mirrors().of(archive_of(suite)):
+        for root in place.roots():
             try:
                 result = fetch(root)
             except TaskImageError as error:
@@ -195,9 +206,14 @@ class Pockets:
                         self.listener(Warned(f"another mirror was used: {failure.message}", failure.hint))
                 return result
         failure = next((error for error in failures if not isinstance(error, NotFound)), failures[0])
-        if isinstance(failure, Unreachable):
+        if isinstance(failure, Unreachable) and place.archive:
             failure.hint = f"{failure.hint}; other mirrors are set with TASKIMAGE_DEBIAN_MIRROR"
         raise failure
+
+
+def _alias(origin: str) -> str:
+    """The name of an archive in a lock, from who says that it is theirs."""
+    return re.sub(r"[^a-z0-9]+", "-", origin.lower()).strip("-") or "other"
 
 
 def _while_wanted(chunks: Iterable[bytes]) -> Iterator[bytes]:

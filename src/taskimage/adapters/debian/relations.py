@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
-from taskimage.adapters.debian.version import OPERATORS, sort_key
 from taskimage.model.errors import BadInput
+from taskimage.transform.deb.version import OPERATORS, sort_key
 
 __all__ = ["NAME", "Clause", "Relation", "parse_relations"]
 

@@ -13,9 +13,18 @@ from taskimage.adapters.debian.deb822 import paragraph
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, IntegrityError, NotFound
 
-__all__ = ["Listed", "Release"]
+__all__ = ["AUTOMATIC", "COMPRESSIONS", "UPGRADES_ONLY", "Listed", "Release"]
 
-_FIELDS = frozenset(("suite", "codename", "date", "valid-until", "acquire-by-hash", "sha256"))
+COMPRESSIONS = (".xz", ".gz", "")
+"""How a list of packages may be compressed, by the ending of its name; what is smallest is taken."""
+
+AUTOMATIC, UPGRADES_ONLY, NOT_AUTOMATIC = 500, 100, 1
+"""apt's priorities; one that is installed has the second."""
+
+_FIELDS = frozenset((
+    "origin", "label", "suite", "codename", "date", "valid-until", "acquire-by-hash", "notautomatic",
+    "butautomaticupgrades", "sha256",
+))  # fmt: skip
 
 # Suites that are published with updates and security fixes, by the archive's own name for their state.
 _SERVED = ("stable", "oldstable", "oldoldstable")
@@ -32,10 +41,16 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """The fields of an InRelease that are used; ``suite`` is the state (``oldstable``), ``codename`` the name."""
+    """The fields of an InRelease that are used; ``suite`` is the state (``oldstable``), ``codename`` the name.
 
+    ``origin`` is who publishes it, and ``priority`` how much its packages are wanted (apt_preferences(5)):
+    those of a suite such as backports are taken when they are asked for, not because they are newer.
+    """
+
+    origin: str
     suite: str
     codename: str
+    priority: int
     date: datetime
     valid_until: datetime | None
     by_hash: bool
@@ -49,12 +64,14 @@ class Release:
         try:
             listed = [_listed(line) for line in fields["sha256"].split("\n") if line]
             return cls(
+                origin=fields.get("origin") or fields.get("label", ""),
                 suite=fields.get("suite", ""),
-                codename=fields["codename"],
+                codename=fields.get("codename", ""),
+                priority=_priority(fields),
                 date=_date(fields["date"]),
                 valid_until=_date(fields["valid-until"]) if "valid-until" in fields else None,
-                by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
-                files={item.path: item for item in listed},
+                by_hash=_says_yes(fields, "acquire-by-hash"),
+                files={item.path.removeprefix("./"): item for item in listed},
                 where=where,
             )
         except (KeyError, ValueError, BadInput) as error:
@@ -66,8 +83,11 @@ class Release:
         return self.suite in _SERVED
 
     def check(self, suite: str, *, now: datetime, allow_expired: bool) -> None:
-        """Refuse another suite in the place of ``suite``, and one that is past its time."""
-        if suite not in (self.codename, self.suite):
+        """Refuse another suite in the place of ``suite``, and one that is past its time.
+
+        A flat archive, whose suite ends with a slash, has no name that could be another's.
+        """
+        if not suite.endswith("/") and suite not in (self.codename, self.suite):
             raise IntegrityError(
                 f"it is signed for {self.codename!r} ({self.suite}), wanted {suite!r}", where=self.where
             )
@@ -78,25 +98,43 @@ class Release:
                 hint="the mirror may be out of date: use another one, or allow expired indexes in the spec",
             )
 
-    def packages(self, architecture: str) -> Listed:
-        """The compressed list of packages for ``architecture``. Raises NotFound."""
-        path = f"main/binary-{architecture}/Packages"
-        if path not in self.files or f"{path}.xz" not in self.files:
-            known = sorted(
-                name.split("/")[1].removeprefix("binary-")
-                for name in self.files
-                if name.startswith("main/binary-") and name.endswith("/Packages.xz")
-            )
-            raise NotFound(
-                f"suite {self.codename!r} has no packages for architecture {architecture!r}; "
-                f"it has {', '.join(known) or 'none at all'}",
-                where=self.where,
-            )
-        return self.files[f"{path}.xz"]
+    def packages(self, architecture: str, component: str = "main") -> Listed:
+        """The list of packages of ``component`` for ``architecture``, compressed if it is. Raises NotFound.
+
+        A flat archive has one list, which is that of the component "".
+        """
+        path = f"{component}/binary-{architecture}/Packages" if component else "Packages"
+        for ending in COMPRESSIONS:
+            if path in self.files and f"{path}{ending}" in self.files:
+                return self.files[f"{path}{ending}"]
+        beginning = f"{component}/binary-"
+        known = sorted(
+            name.removeprefix(beginning).removesuffix("/Packages")
+            for name in self.files
+            if name.startswith(beginning) and name.endswith("/Packages")
+        )
+        raise NotFound(
+            f"{component!r} of suite {self.codename!r} has no packages for architecture {architecture!r}; "
+            f"it has {', '.join(known) or 'none at all'}",
+            where=self.where,
+        )
 
     def unpacked_size(self, listed: Listed) -> int:
         """How many bytes ``listed`` has when it is decompressed."""
-        return self.files[listed.path.removesuffix(".xz")].size
+        path = listed.path.removeprefix("./")
+        return self.files[
+            next(path.removesuffix(ending) for ending in COMPRESSIONS if path.endswith(ending))
+        ].size
+
+
+def _priority(fields: Mapping[str, str]) -> int:
+    if not _says_yes(fields, "notautomatic"):
+        return AUTOMATIC
+    return UPGRADES_ONLY if _says_yes(fields, "butautomaticupgrades") else NOT_AUTOMATIC
+
+
+def _says_yes(fields: Mapping[str, str], name: str) -> bool:
+    return fields.get(name, "").lower() == "yes"
 
 
 def _listed(line: str) -> Listed:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from taskimage.adapters.debian.index import Index, Package
+from taskimage.adapters.debian.installed import Installed
 from taskimage.adapters.debian.relations import Relation, parse_relations
+from taskimage.adapters.debian.release import UPGRADES_ONLY
 from taskimage.adapters.debian.request import Request
-from taskimage.adapters.debian.version import sort_key
-from taskimage.model.errors import NotFound
+from taskimage.model.errors import CannotBuild, NotFound
+from taskimage.transform.deb.version import sort_key
 
 __all__ = ["Universe", "is_met"]
 
@@ -16,11 +18,15 @@ __all__ = ["Universe", "is_met"]
 class Universe:
     """The candidates of a suite: as apt has it, one version a name, the highest unless a request says other.
 
-    ``place`` is the suite and architecture, for messages.
+    What is ``installed`` is a candidate too, and older versions are none then. ``place`` is the suite and
+    architecture, for messages.
     """
 
-    def __init__(self, indexes: Sequence[Index], *, suite: str, architecture: str) -> None:
+    def __init__(
+        self, indexes: Sequence[Index], *, suite: str, architecture: str, installed: Installed | None = None
+    ) -> None:
         self.architecture = architecture
+        self.installed = installed or Installed()
         self.place = f"{suite} for {architecture}"
         self._indexes = indexes
         self._requests: dict[str, list[Request]] = {}
@@ -33,23 +39,40 @@ class Universe:
             self._requests.setdefault(request.name, []).append(request)
 
     def versions(self, name: str) -> list[Package]:
-        """Every version of ``name``, the highest first; of equal ones that of the first index."""
-        found = [package for index in self._indexes for package in index.find(name)]
-        return sorted(found, key=lambda package: sort_key(package.version), reverse=True)
+        """Every version of ``name``, the preferred one first: by its release's priority, then the highest.
+
+        Of equal ones that of the first index comes first. What is held has no other version.
+        """
+        there = self.installed.packages.get(name)
+        found = [(UPGRADES_ONLY, there)] if there else []
+        if name not in self.installed.held:
+            found += [(index.priority, package) for index in self._indexes for package in index.find(name)]
+        found.sort(key=lambda item: (item[0], sort_key(item[1].version)), reverse=True)
+        return [package for _, package in found]
 
     def candidate(self, name: str) -> Package | None:
         """The version of ``name`` that would be taken; None when there is none."""
         if name not in self._candidates:
-            requests = self._requests.get(name, ())
-            self._candidates[name] = next(
-                (
-                    package
-                    for package in self.versions(name)
-                    if all(request.allows(package.version, package.pin.suite) for request in requests)
-                ),
-                None,
-            )
+            self._candidates[name] = self._preferred(name)
         return self._candidates[name]
+
+    def _preferred(self, name: str) -> Package | None:
+        there = self.installed.packages.get(name)
+        requests = self._requests.get(name, ())
+        is_asked = any(request.version or request.suite for request in requests)
+        for package in self.versions(name):
+            if not all(request.allows(package.version, package.suite) for request in requests):
+                continue
+            if there is None or sort_key(package.version) > sort_key(there.version):
+                return package
+            if package.version == there.version:
+                return there
+            if is_asked:
+                raise CannotBuild(
+                    f"the base image has {there}, which is newer than the {package.version} that is asked for",
+                    hint="ask for no version of it, or use an older base image",
+                )
+        return None
 
     def providers(self, virtual: str) -> tuple[Package, ...]:
         """The candidates that provide ``virtual``: the more important first, then by name."""
@@ -93,7 +116,7 @@ class Universe:
     def _why_not(self, request: Request) -> str:
         text = f"no package {str(request)!r} in {self.place}"
         if versions := self.versions(request.name):
-            known = ", ".join(dict.fromkeys(f"{item.version} ({item.pin.suite})" for item in versions))
+            known = ", ".join(dict.fromkeys(f"{item.version} ({item.suite})" for item in versions))
             return f"{text}; there is {request.name} {known}"
         if providers := self.providers(request.name):
             return (

@@ -45,16 +45,6 @@ class BaseTree(Tree):
         """Whether ``path`` itself, which is no link then, is a folder."""
         return not path or ((entry := self.get(path)) is not None and entry.kind == "dir")
 
-    def remove(self, path: str) -> None:
-        """Nothing is at ``path`` any more, nor below it."""
-        todo = [path]
-        while todo:
-            here = todo.pop()
-            self._entries.pop(here, None)
-            todo += (posixpath.join(here, name) for name in self._names.pop(here, ()))
-        parent, name = posixpath.split(path)
-        self._names[parent].discard(name)
-
 
 def read_base(layers: Iterable[BaseLayer], spool: BinaryIO) -> BaseTree:
     """The files of ``layers``, given with the lowest first, whose blobs are known to have their digests.

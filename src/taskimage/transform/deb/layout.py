@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Mapping
 
 from taskimage.model.errors import CannotBuild
+from taskimage.transform.links import followed
 
 __all__ = ["MERGED", "Layout"]
 
@@ -13,8 +14,6 @@ __all__ = ["MERGED", "Layout"]
 MERGED = ("bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin")
 # Folders that are links in an image without a base, and what they link to: base-files makes the last two.
 _LINKED = {name: f"usr/{name}" for name in MERGED} | {"var/lock": "/run/lock", "var/run": "/run"}
-# As Linux has it (path_resolution(7)).
-_MOST_LINKS = 40
 
 
 class Layout:
@@ -31,32 +30,13 @@ class Layout:
     def folder(self, path: str) -> str:
         """Where the folder ``path`` is, all links followed. Raises CannotBuild for links without an end."""
         if path not in self._folders:
-            self._folders[path] = self._followed(path)
+            real = followed(path, self._links.get)
+            if real is None:
+                raise CannotBuild(f"the folder {path!r:.200} of the image is a link that has no end")
+            self._folders[path] = real
         return self._folders[path]
 
     def place(self, path: str) -> str:
         """Where a file or link named ``path`` is: the links of its folder followed, its own not."""
         folder, name = posixpath.split(path)
         return posixpath.join(self.folder(folder), name)
-
-    def _followed(self, path: str) -> str:
-        todo = path.split("/")[::-1]
-        done = ""
-        links = 0
-        while todo:
-            part = todo.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                done = posixpath.dirname(done)
-                continue
-            done = posixpath.join(done, part)
-            target = self._links.get(done)
-            if target is None:
-                continue
-            links += 1
-            if links > _MOST_LINKS:
-                raise CannotBuild(f"the folder {path!r:.200} of the image is a link that has no end")
-            todo += target.split("/")[::-1]
-            done = "" if target.startswith("/") else posixpath.dirname(done)
-        return done

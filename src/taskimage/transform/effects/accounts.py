@@ -1,34 +1,36 @@
-"""/etc/passwd and /etc/group: base-passwd's masters, and the users that packages and the image add."""
+"""Users and groups: those of a base or of base-passwd's masters, and those that packages and the image add."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from taskimage.model.user import User
 from taskimage.transform.effects.tree import Tree
-from taskimage.transform.entry import Entry
 
 __all__ = ["Accounts", "User", "number"]
 
 MASTERS = "usr/share/base-passwd"
 NOGROUP = 65534
-SHADOW = 42
 # Debian policy 9.2.2: what packages may take as they are installed.
 DYNAMIC = range(100, 1000)
 NOLOGIN = "/usr/sbin/nologin"
 
 
 class Accounts:
-    """Users and groups by name, in the order in which they came."""
+    """Users and groups by name, in the order in which they came; those that ``tree`` has are there."""
 
     def __init__(self, tree: Tree) -> None:
         self.users: dict[str, User] = {}
         self.groups: dict[str, tuple[int, list[str]]] = {}
-        for name, _, uid, gid, gecos, home, shell in _lines(tree, "passwd.master", 7):
+        passwd, group = "etc/passwd", "etc/group"
+        if tree.file(passwd) is None:
+            passwd, group = f"{MASTERS}/passwd.master", f"{MASTERS}/group.master"
+        for name, _, uid, gid, gecos, home, shell in _lines(tree, passwd, 7):
             self.users[name] = User(
                 name=name, uid=int(uid), gid=int(gid), home=home, shell=shell, gecos=gecos
             )
-        for name, _, gid, members in _lines(tree, "group.master", 4):
+        for name, _, gid, members in _lines(tree, group, 4):
             self.groups[name] = (int(gid), members.split(",") if members else [])
 
     def add_group(self, name: str, gid: int | None = None) -> int:
@@ -56,11 +58,19 @@ class Accounts:
             self.users[name] = User(name=name, uid=free, gid=gid, home=home, shell=shell, gecos=gecos)
         return self.users[name]
 
-    def add(self, user: User) -> None:
-        """Adds ``user``, and a group of its name where its primary group has no name yet."""
-        self.users[user.name] = user
-        if user.gid not in {gid for gid, _ in self.groups.values()}:
-            self.groups[user.name] = (user.gid, [])
+    def add(self, user: User) -> User:
+        """Adds ``user``, and a group of its name where its primary group has no name yet.
+
+        Nothing is added where the name or the number is somebody's already: a second one would shadow it.
+        What is returned is ``user``, with the numbers that its name has.
+        """
+        if known := self.users.get(user.name):
+            return replace(user, uid=known.uid, gid=known.gid)
+        if user.uid not in {known.uid for known in self.users.values()}:
+            self.users[user.name] = user
+            if user.name not in self.groups and user.gid not in {gid for gid, _ in self.groups.values()}:
+                self.groups[user.name] = (user.gid, [])
+        return user
 
     def uid(self, name: str) -> int | None:
         """The number of a user, given by name or number; None when it is not known."""
@@ -69,23 +79,6 @@ class Accounts:
     def gid(self, name: str) -> int | None:
         """The number of a group, given by name or number; None when it is not known."""
         return self.groups[name][0] if name in self.groups else number(name)
-
-    def entries(self, *, shadow: bool) -> tuple[Entry, ...]:
-        """The files. No account has a password; ``shadow`` says whether files of their own say so."""
-        field = "x" if shadow else "*"
-        users = self.users.values()
-        passwd = [f"{user.passwd(field)}\n" for user in users]
-        group = [f"{n}:{field}:{gid}:{','.join(members)}\n" for n, (gid, members) in self.groups.items()]
-        entries = [
-            Entry.file("etc/passwd", "".join(passwd).encode()),
-            Entry.file("etc/group", "".join(group).encode()),
-        ]
-        if shadow:
-            lines = [f"{u.name}:*::0:99999:7:::\n" for u in users]
-            groups = [f"{n}:*::{','.join(members)}\n" for n, (_, members) in self.groups.items()]
-            entries.append(Entry.file("etc/shadow", "".join(lines).encode(), 0o640, gid=SHADOW))
-            entries.append(Entry.file("etc/gshadow", "".join(groups).encode(), 0o640, gid=SHADOW))
-        return tuple(entries)
 
 
 def number(text: str | None) -> int | None:
@@ -97,8 +90,8 @@ def _free(taken: set[int]) -> int:
     return next((free for free in DYNAMIC if free not in taken), NOGROUP)
 
 
-def _lines(tree: Tree, name: str, count: int) -> list[list[str]]:
-    lines = (tree.read(f"{MASTERS}/{name}") or b"").decode("utf-8", "replace").splitlines()
+def _lines(tree: Tree, path: str, count: int) -> list[list[str]]:
+    lines = (tree.read(path) or b"").decode("utf-8", "surrogateescape").splitlines()
     return [
         fields
         for line in lines

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from taskimage.transform.deb.data import merged
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
@@ -15,6 +13,7 @@ __all__ = ["Choice", "alternative_links", "parse_install"]
 
 LINKS = "etc/alternatives"
 RECORDS = "var/lib/dpkg/alternatives"
+AUTOMATIC = "auto"
 # An absolute link, a name that can be a file's, an absolute path.
 _LINK = re.compile(r"/[^\s\0]+\n[^\s\0/.][^\s\0/]*\n/[^\s\0]+")
 _PRIORITY = re.compile(r"-?[0-9]{1,9}")
@@ -50,34 +49,56 @@ def parse_install(arguments: Sequence[str]) -> Choice | None:
 def alternative_links(choices: Iterable[Choice], tree: Tree) -> tuple[Entry, ...]:
     """The links of each alternative's best choice, and the records that dpkg keeps of all choices.
 
-    A choice whose file is not in ``tree`` is none; a slave whose file is missing is recorded, not linked.
+    Those that ``tree`` has a record of already count too, and one that was chosen by hand stays. A choice
+    whose file is not in ``tree`` is none; a slave whose file is missing is recorded, not linked.
     """
     groups: dict[str, dict[str, Choice]] = {}
     for choice in choices:
-        if choice.path in tree:
-            groups.setdefault(choice.name, {})[choice.path] = choice
+        groups.setdefault(choice.name, {})[choice.path] = choice
     entries: list[Entry] = []
-    for name, by_path in sorted(groups.items()):
+    for name, added in sorted(groups.items()):
+        mode, known = _recorded(name, tree)
+        by_path = {path: item for path, item in sorted((known | added).items()) if path in tree}
+        if not by_path:
+            continue
         best = max(by_path.values(), key=lambda choice: choice.priority)
-        entries += _links(best.link, name, best.path)
-        for link, slave, path in best.slaves:
-            if path in tree:
-                entries += _links(link, slave, path)
-        record = _record(best.link, [by_path[path] for path in sorted(by_path)])
+        if mode == AUTOMATIC:
+            entries += _links(best.link, name, best.path, tree)
+            for link, slave, path in best.slaves:
+                if path in tree:
+                    entries += _links(link, slave, path, tree)
+        record = _record(mode, best.link, tuple(by_path.values()))
         entries.append(Entry.file(f"{RECORDS}/{name}", record.encode()))
     return tuple(entries)
 
 
-def _links(link: str, name: str, path: str) -> list[Entry]:
+def _links(link: str, name: str, path: str, tree: Tree) -> list[Entry]:
+    place = tree.place(link)
     return [
-        Entry.symlink(merged(posixpath.normpath(link).lstrip("/")), f"/{LINKS}/{name}"),
+        *([Entry.symlink(place, f"/{LINKS}/{name}")] if place else []),
         Entry.symlink(f"{LINKS}/{name}", path),
     ]
 
 
-def _record(link: str, choices: Sequence[Choice]) -> str:
+def _recorded(name: str, tree: Tree) -> tuple[str, dict[str, Choice]]:
+    """How the choice of ``name`` is made, and the choices, as a record of `_record`'s form has them."""
+    text = (tree.read(f"{RECORDS}/{name}") or b"").decode("utf-8", "replace")
+    head, _, body = text.partition("\n\n")
+    mode, *links = head.split("\n") if head else [AUTOMATIC]
+    slaves = list(zip(links[1::2], links[2::2], strict=False))
+    lines = body.split("\n")
+    choices: dict[str, Choice] = {}
+    for at in range(0, len(lines), 2 + len(slaves)):
+        path, priority, *paths = lines[at : at + 2 + len(slaves)] if lines[at] else ("", "")
+        if path and _PRIORITY.fullmatch(priority):
+            given = [(link, slave, to) for (slave, link), to in zip(slaves, paths, strict=False) if to]
+            choices[path] = Choice(links[0], name, path, int(priority), tuple(given))
+    return mode, choices
+
+
+def _record(mode: str, link: str, choices: Sequence[Choice]) -> str:
     slaves = dict(sorted((slave, at) for choice in choices for at, slave, _ in choice.slaves))
-    lines = ["auto", link]
+    lines = [mode, link]
     for slave, at in slaves.items():
         lines += [slave, at]
     lines.append("")

@@ -10,9 +10,11 @@ from taskimage.transform.effects.tree import Tree
 from taskimage.transform.effects.x509 import certificates, subject_hash
 from taskimage.transform.entry import Entry
 
-__all__ = ["trusted_certificates"]
+__all__ = ["SHIPPED", "java_keystore", "trusted_certificates"]
 
+CONFIG = "etc/ca-certificates.conf"
 SHIPPED = "usr/share/ca-certificates"
+LOCAL = "usr/local/share/ca-certificates"
 FOLDER = "etc/ssl/certs"
 _HEADER = """\
 # This file lists certificates that you wish to use or to ignore to be
@@ -29,32 +31,60 @@ _HEADER = """\
 """
 
 
-def trusted_certificates(tree: Tree, *, java: bool) -> tuple[Entry, ...]:
-    """The bundle, the links by name and by subject hash, and Java's keystore where ``java`` asks for it.
+def trusted_certificates(tree: Tree) -> tuple[Entry, ...]:
+    """The bundle, and the links by name and by subject hash.
 
-    Every certificate that packages ship is trusted, as Debian's default is. Nothing where they ship none.
+    Every certificate that packages ship is trusted, as Debian's default is, apart from those that a base has
+    deselected; and every one that a base has added of its own. Nothing where packages ship none.
     """
-    shipped = [
-        entry.path for entry in tree.below(SHIPPED) if entry.path.endswith(".crt") and entry.path in tree
-    ]
+    shipped = _found(tree, SHIPPED)
     if not shipped:
         return ()
-    shipped.sort()
+    deselected = _deselected(tree)
     names = [posixpath.relpath(path, SHIPPED) for path in shipped]
-    config = _HEADER + "".join(f"{name}\n" for name in names)
-    pems = {_link_name(path): tree.read(path) or b"" for path in shipped}
+    config = _HEADER + "".join(f"{'!' if name in deselected else ''}{name}\n" for name in names)
+    trusted = _trusted(tree)
+    pems = {_link_name(path): tree.read(path) or b"" for path in trusted}
     bundle = b"".join(pem if pem.endswith(b"\n") else pem + b"\n" for pem in pems.values())
-    ders = {name: certificates(pem, where=name) for name, pem in pems.items()}
-    entries = [
-        Entry.file("etc/ca-certificates.conf", config.encode()),
+    return (
+        Entry.file(CONFIG, config.encode()),
         Entry.file(f"{FOLDER}/ca-certificates.crt", bundle),
-        *(Entry.symlink(f"{FOLDER}/{_link_name(path)}", f"/{path}") for path in shipped),
-        *_hash_links(ders),
-    ]
-    if java:
-        store = jks({f"debian:{name.lower()}": found[0] for name, found in sorted(ders.items()) if found})
-        entries.append(Entry.file(f"{FOLDER}/java/cacerts", store))
-    return tuple(entries)
+        *(Entry.symlink(f"{FOLDER}/{_link_name(path)}", f"/{path}") for path in trusted),
+        *_hash_links(_ders(tree)),
+    )
+
+
+def java_keystore(tree: Tree) -> tuple[Entry, ...]:
+    """Java's keystore with the same certificates; nothing where packages ship none."""
+    ders = _ders(tree) if _found(tree, SHIPPED) else {}
+    if not ders:
+        return ()
+    store = jks({f"debian:{name.lower()}": found[0] for name, found in sorted(ders.items()) if found})
+    return (Entry.file(f"{FOLDER}/java/cacerts", store),)
+
+
+def _trusted(tree: Tree) -> list[str]:
+    """The paths of the certificates that count, in the order of the bundle."""
+    deselected = _deselected(tree)
+    shipped = [path for path in _found(tree, SHIPPED) if posixpath.relpath(path, SHIPPED) not in deselected]
+    return shipped + _found(tree, LOCAL)
+
+
+def _ders(tree: Tree) -> dict[str, list[bytes]]:
+    """The certificates in each file, by the name of the file's link."""
+    names = {_link_name(path): path for path in _trusted(tree)}
+    return {name: certificates(tree.read(path) or b"", where=name) for name, path in names.items()}
+
+
+def _found(tree: Tree, folder: str) -> list[str]:
+    return sorted(
+        entry.path for entry in tree.below(folder) if entry.path.endswith(".crt") and entry.path in tree
+    )
+
+
+def _deselected(tree: Tree) -> set[str]:
+    lines = (tree.read(CONFIG) or b"").decode("utf-8", "replace").splitlines()
+    return {line[1:] for line in lines if line.startswith("!")}
 
 
 def _link_name(path: str) -> str:

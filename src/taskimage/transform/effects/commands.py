@@ -6,7 +6,8 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from taskimage.transform.deb.data import merged
+from taskimage.model.errors import BadInput
+from taskimage.transform.deb.version import OPERATORS, sort_key
 from taskimage.transform.effects.account_commands import ACCOUNT_COMMANDS
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.alternatives import Choice, parse_install
@@ -39,7 +40,7 @@ _QUERIES = frozenset({
     "dpkg", "dpkg-query", "dpkg-vendor", "dpkg-realpath", "debconf-show", "runlevel", "locale",
 })  # fmt: skip
 _CHANGING = frozenset({"-i", "--in-place", "-exec", "-execdir", "-delete", "--install", "--unpack"})
-_FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin")
+_FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 # What update-alternatives does besides --install: a first installation has nothing to remove or set.
 # Manual pages are left out of images, and links to them with them.
 _MANUAL = re.compile(r"^/usr/share/man/|\.[1-9]\w*\.gz$")
@@ -152,7 +153,7 @@ class Commands:
         return Result(True, f"/{found[0]}\n") if found and len(found) == len(names) else FAILED
 
     def _program(self, name: str) -> str | None:
-        paths = [merged(name.lstrip("/"))] if "/" in name else [f"{folder}/{name}" for folder in _FOLDERS]
+        paths = [name.lstrip("/")] if "/" in name else [f"{folder}/{name}" for folder in _FOLDERS]
         return next((path for path in paths if path in self._tree), None)
 
     def _echo(self, call: Call, _: Interpreter) -> Result:
@@ -178,9 +179,8 @@ class Commands:
     def _dpkg(self, call: Call, _: Interpreter) -> Result | None:
         if call.arguments == ("--print-architecture",):
             return Result(True, f"{self._architecture}\n")
-        if call.arguments[:2] == ("--compare-versions", "") and len(call.arguments) == 4:
-            # The version before, of which there is none: earlier than any, and for the -nl ones later (dpkg(1)).
-            return Result(call.arguments[2] in ("lt", "le", "<<", "<=", "<", "ne", "gt-nl", "ge-nl"), "")
+        if call.arguments[:1] == ("--compare-versions",) and len(call.arguments) == 4:
+            return Result(_compared(*call.arguments[1:]), "")
         return None
 
     def _divert(self, call: Call, _: Interpreter) -> Result | None:
@@ -214,3 +214,23 @@ class Commands:
 
     def _uname(self, call: Call, _: Interpreter) -> Result:
         return Result(True, "Linux\n") if call.arguments in ((), ("-s",)) else UNKNOWN
+
+
+# The words of dpkg(1) for the relations between versions, beside the signs.
+_WORDS = {"lt": "<<", "le": "<=", "eq": "=", "ge": ">=", "gt": ">>"}
+
+
+def _compared(left: str | None, word: str | None, right: str | None) -> bool | None:
+    """What `dpkg --compare-versions` answers; None where that is not known."""
+    if left is None or word is None or right is None:
+        return None
+    if not left:
+        # The version before, of which there is none: earlier than any, and for the -nl ones later (dpkg(1)).
+        return word in ("lt", "le", "<<", "<=", "<", "ne", "gt-nl", "ge-nl")
+    try:
+        one, other = sort_key(left), sort_key(right)
+    except BadInput:
+        return None
+    word = word.removesuffix("-nl")
+    sign = _WORDS.get(word, word)
+    return one != other if word == "ne" else OPERATORS[sign](one, other) if sign in OPERATORS else None

@@ -9,18 +9,29 @@ from dataclasses import dataclass, replace
 from taskimage.model.oci import Platform
 from taskimage.model.user import User
 from taskimage.transform.deb import Deb
+from taskimage.transform.effects.accountfiles import account_files
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.alternatives import alternative_links
-from taskimage.transform.effects.base import directories, login_shells, system_links
-from taskimage.transform.effects.certificates import trusted_certificates
-from taskimage.transform.effects.dpkg import package_records
+from taskimage.transform.effects.base import directories, local_time, login_shells, system_links
+from taskimage.transform.effects.certificates import SHIPPED, java_keystore, trusted_certificates
+from taskimage.transform.effects.dpkg import package_records, recorded
 from taskimage.transform.effects.ldcache import linker_cache
 from taskimage.transform.effects.scripts import Unhandled, follow_scripts
 from taskimage.transform.effects.tree import Tree
-from taskimage.transform.entry import Entry
+from taskimage.transform.effects.upgrades import (
+    changed_configuration,
+    kept_folders,
+    obsolete_files,
+    obsolete_records,
+    overridden,
+    replaced_packages,
+    whiteouts,
+)
+from taskimage.transform.entry import Entry, same_content
 
 __all__ = ["Effects", "byte_compiled", "effects"]
 
+JAVA = "ca-certificates-java"
 _COMPILED = re.compile(r"usr/lib/python3(\.\d+|/dist-packages)/.+\.py")
 
 
@@ -33,44 +44,105 @@ class Effects:
 
 
 class _Made:
-    """Entries made so far; the tree sees each of them, so that what is made later can build on it."""
+    """Entries made so far; the tree sees each of them, so that what is made later can build on it.
 
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-        self.entries: dict[str, Entry] = {}
+    ``below`` is the base alone.
+    """
+
+    def __init__(self, below: Sequence[Entry], debs: Sequence[Deb]) -> None:
+        self.below = Tree(below)
+        self.is_based = bool(below)
+        self._shipped = [entry for deb in debs for entry in deb.entries]
+        self.tree = Tree((*below, *self._shipped))
+        self._entries: dict[str, Entry] = {}
+        self._removed: set[str] = set()
 
     def add(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.entries[entry.path] = entry
+            self._entries[entry.path] = entry
+            self._removed.discard(entry.path)
             self.tree.add(entry)
 
+    def remove(self, paths: Iterable[str]) -> None:
+        """Take away files, and folders that nothing is in."""
+        for path in paths:
+            if not self.tree.names(path):
+                self.tree.remove(path)
+                self._removed.add(path)
 
-def effects(debs: Sequence[Deb], *, platform: Platform, users: Sequence[User]) -> Effects:
+    def changes(self) -> tuple[Entry, ...]:
+        """What has to lie above the base and the packages, sorted by path."""
+        if not self.is_based:
+            return tuple(self._entries[path] for path in sorted(self._entries))
+        there = {entry.path: entry for entry in (*self.below.below(""), *self._shipped)}
+
+        def is_new(entry: Entry) -> bool:
+            known = there.get(entry.path)
+            return known is None or _owned(known) != _owned(entry) or not same_content(known, entry)
+
+        new = {path: entry for path, entry in self._entries.items() if is_new(entry)}
+        new |= {entry.path: entry for entry in whiteouts(self._removed)}
+        folders = {entry.path: entry for entry in kept_folders((*self._shipped, *new.values()), self.below)}
+        return tuple(entry for _, entry in sorted((folders | new).items()))
+
+
+def _owned(entry: Entry) -> tuple[int, int, int]:
+    return entry.mode, entry.uid, entry.gid
+
+
+def effects(
+    debs: Sequence[Deb], *, platform: Platform, users: Sequence[User], below: Sequence[Entry] = ()
+) -> Effects:
     """What the maintainer scripts of ``debs`` (all packages of an image together) would have done.
 
     The same packages give the same entries in whatever order they come. ``users`` are added to the
-    accounts and get a home that their group can write to. Nothing is read but the packages.
+    accounts and get a home that their group can write to. Nothing is read but the packages, and the files
+    ``below`` them: the whole tree of a base image. On a base only what changes comes out, with whiteouts for
+    what is gone; without packages that is accounts and homes, on a base of any kind.
 
     Raises IntegrityError for a certificate among them that is none.
     """
     ordered = sorted(debs, key=lambda deb: (deb.package, deb.architecture))
-    tree = Tree(entry for deb in ordered for entry in deb.entries)
-    names = {deb.package for deb in ordered}
-    made = _Made(tree)
-    made.add(system_links(tree))
-    accounts = Accounts(tree)
-    scripts = follow_scripts(ordered, tree, accounts, architecture=platform.debian)
+    made = _Made(below, ordered)
+    if not made.is_based:
+        made.add(system_links(made.tree))
+    accounts = Accounts(made.tree)
+    unknown = _configure(ordered, made, accounts, platform=platform) if ordered else ()
+    homes = [accounts.add(user) for user in users]
+    has_passwd = any(deb.package == "passwd" for deb in ordered)
+    made.add(account_files(accounts, made.tree, shadow=has_passwd and not made.is_based))
+    made.add(directories(made.tree, homes, below=made.below))
+    return Effects(made.changes(), unknown)
+
+
+def _configure(
+    debs: Sequence[Deb], made: _Made, accounts: Accounts, *, platform: Platform
+) -> tuple[Unhandled, ...]:
+    """Make what the scripts of ``debs`` would have done; what of them is not understood."""
+    tree, below = made.tree, made.below
+    names = {deb.package for deb in debs}
+    known = recorded(below)
+    replaced = replaced_packages(debs, known)
+    changed, gone = changed_configuration(debs, below, replaced)
+    made.add(overridden(debs, below, accounts))
+    made.remove(obsolete_files(debs, below, known, replaced))
+    made.add(local_time(tree, below=below))
+    before = Tree(below.below("") if made.is_based else system_links(tree))
+    versions = {name: item.version for name, item in replaced.items() if item.is_installed}
+    scripts = follow_scripts(debs, before, tree, accounts, architecture=platform.debian, replaced=versions)
     made.add(scripts.entries)
-    for user in users:
-        accounts.add(user)
-    made.add(accounts.entries(shadow="passwd" in names))
-    made.add(login_shells(tree))
+    made.add(login_shells(tree, below=below))
     made.add(alternative_links(scripts.choices, tree))
-    made.add(trusted_certificates(tree, java="ca-certificates-java" in names))
-    made.add(directories(tree, users))
-    made.add(package_records(ordered, tree))
+    has_new = any(entry.path.startswith(f"{SHIPPED}/") for deb in debs for entry in deb.entries)
+    if has_new:
+        made.add(trusted_certificates(tree))
+    if JAVA in names or (has_new and JAVA in {item.package for item in known}):
+        made.add(java_keystore(tree))
+    made.add(package_records(debs, tree, kept=[item for item in known if replaced.get(item.package) != item]))
+    made.add(changed)
+    made.remove((*gone, *obsolete_records(debs, below, replaced)))
     made.add(linker_cache(tree, platform=platform))
-    return Effects(tuple(made.entries[path] for path in sorted(made.entries)), scripts.unknown)
+    return scripts.unknown
 
 
 def byte_compiled(debs: Iterable[Deb]) -> tuple[Entry, ...]:

