@@ -111,12 +111,18 @@ class Connections:
         key = urlsplit(url).scheme, network.proxy(url, self.environ), trust
         with self._making:
             if key not in self._managers:
+                from taskimage.adapters.http.wholeheaders import POOLS
+
                 self._managers[key] = self._made(*key)
+                self._managers[key].pool_classes_by_scheme = POOLS
             return self._managers[key]
 
     def _made(self, scheme: str, proxy: str | None, trust: Trust) -> urllib3.PoolManager:
         import urllib3
 
+        if not trust.verified:
+            # Whoever set that knows.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         # Loading the authorities takes longer than many a request.
         context = self._context(trust) if scheme == "https" else None
         if proxy is None:

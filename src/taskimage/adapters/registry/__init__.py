@@ -1,7 +1,7 @@
 """Image registries, by the OCI distribution API (distribution-spec v1.1).
 
 Read in the order in which a request goes: `endpoint` (where a registry is), `session` (one request: authorised,
-patient, judged), `challenge` and `authorization` (what lets it in), `failures` (what a refusal means), and
+patient, judged), `challenge`, `authorization` and `tokens` (what lets it in), `failures` (what a refusal means), and
 `repository` (manifests and blobs; `uploads` and `blobsource` send them). `referrers` and `buildcache` are what is
 kept beside images.
 """

@@ -96,7 +96,7 @@ class Refusal:
         if self.status == 403 and "DENIED" in self.codes:
             hint = f"ask for the right to do this in {self.registry}/{self.repository}"
         else:
-            hint = f"log in: taskimage login {self.registry} -u USER --password-stdin"
+            hint = f"log in as somebody who may do this: taskimage login {self.registry} -u USER --password-stdin"
         tried = f"credentials for {self.registry} were looked for in:\n{self.tried()}"
         return NotAllowed(f"{self.reason}\n{tried}", hint=hint)
 

@@ -1,8 +1,8 @@
 """What is attached to an image: manifests whose ``subject`` it is (distribution-spec, "Listing Referrers").
 
 A registry that keeps no such list gets it from its clients, as an index under a tag that is spelled like the
-digest of the image ("Referrers Tag Schema"). Clients that change that index at one moment undo each other's work;
-no registry known to keep such tags can prevent it.
+digest of the image ("Referrers Tag Schema"). Clients that change that index at the same moment can undo each
+other's work: the specification has nothing against it that registries must offer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One repository of a registry: its manifests and blobs (distribution-spec, "Pull" and "Push").
 
 Nothing is believed but by its digest: a manifest that was asked for by a tag has the digest of the bytes that
-came, whatever a header says.
+came, and where a header says another one, they are not taken.
 """
 
 from __future__ import annotations
@@ -89,14 +89,13 @@ class Repository:
             answer = self.ask("GET", f"manifests/{version}", doing, headers=_ACCEPT)
         except NotFound:
             return None
-        where = self._shown(version)
-        if ":" in version:
-            verify(answer.body, Digest.parse(version), where=where)
+        wanted = Digest.parse(version) if ":" in version else _told(answer)
+        if wanted is not None:
+            verify(answer.body, wanted, where=self._shown(version))
         media_type = _media_type(answer)
         if media_type not in _MANIFESTS:
-            raise Unreachable(
-                f"cannot {doing}: {media_type or 'something'!r:.100} came, which is no image manifest",
-                hint=f"look whether {self.session.endpoint.registry} is an image registry, and whether it is an image",
+            raise self._no_registry(
+                f"cannot {doing}: {media_type or 'something'!r:.100} came, which is no image manifest"
             )
         return RawManifest(media_type, answer.body)
 
@@ -151,11 +150,14 @@ class Repository:
 
     def has_blob(self, digest: Digest) -> bool:
         """Whether the repository has the blob of ``digest``."""
+        doing = f"look up blob {digest.short} of {self.name}"
         try:
-            self.ask("HEAD", f"blobs/{digest}", f"look up blob {digest.short} of {self.name}")
+            answer = self.ask("HEAD", f"blobs/{digest}", doing)
         except NotFound:
             self._lacking.add(digest)
             return False
+        if answer.media_type == "text/html":
+            raise self._no_registry(f"cannot {doing}: a page came")
         return True
 
     def blob(self, descriptor: Descriptor) -> bytes:
@@ -261,6 +263,12 @@ class Repository:
         """The answer to such a request; raises as `Session.ask` does."""
         return self.session.ask(self.request(method, path, doing, **more))
 
+    def _no_registry(self, problem: str) -> Unreachable:
+        host = self.session.endpoint.registry
+        return Unreachable(
+            problem, hint=f"look whether {host} is an image registry, and whether it is an image"
+        )
+
     def _shown(self, version: str) -> str:
         return f"{self.name}{'@' if ':' in version else ':'}{version}"
 
@@ -278,11 +286,15 @@ def _media_type(answer: Answer) -> str:
 
 def _described(answer: Answer) -> Descriptor | None:
     """What the headers of a HEAD tell of a manifest; None when that is not enough."""
-    length = answer.headers.get("content-length", "")
-    try:
-        digest = Digest.parse(answer.headers.get("docker-content-digest", ""))
-    except BadInput:
-        return None
-    if answer.media_type not in _MANIFESTS or not length.isdecimal():
+    length, digest = answer.headers.get("Content-Length", ""), _told(answer)
+    if answer.media_type not in _MANIFESTS or not length.isdecimal() or digest is None:
         return None
     return Descriptor(media_type=answer.media_type, digest=digest, size=int(length))
+
+
+def _told(answer: Answer) -> Digest | None:
+    """The digest that the registry says a manifest has."""
+    try:
+        return Digest.parse(answer.headers.get("Docker-Content-Digest", ""))
+    except BadInput:
+        return None

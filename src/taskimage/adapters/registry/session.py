@@ -20,9 +20,10 @@ from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import network
 from taskimage.adapters.http.answers import Transient, retry_after, unreachable
 from taskimage.adapters.http.connections import SECRET_HEADERS, Connections, Trust, redacted
-from taskimage.adapters.registry.authorization import Authorization, Scope
+from taskimage.adapters.registry.authorization import Authorization
 from taskimage.adapters.registry.endpoint import Endpoint
 from taskimage.adapters.registry.failures import Refusal
+from taskimage.adapters.registry.tokens import Scope
 from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 _CHUNK: Final = 1 << 18
 _REDIRECTS: Final = 5
-_SIZE: Final = 8  # requests at one time
+_SIZE: Final = 8  # requests at one time, and as many that send a blob
 _MOST: Final = 8 << 20
 _TOLD: Final = 1 << 16
 _LINK: Final = re.compile(r"<([^>]*)>([^<]*)")
@@ -98,7 +99,8 @@ class Session:
         self._pauses = tuple(pauses)
         self._roots = list(endpoint.roots)
         self._choosing = threading.Lock()
-        self._slots = threading.BoundedSemaphore(_SIZE)
+        # A blob that is sent may have to wait for one that is fetched; never the other way round.
+        self._slots = {sends: threading.BoundedSemaphore(_SIZE) for sends in (False, True)}
         self._quiet_until = 0.0
 
     def ask(self, request: Request) -> Answer:
@@ -111,12 +113,12 @@ class Session:
 
     def pages(self, request: Request) -> Iterator[Answer]:
         """What `ask` gives for ``request``, and for whatever each answer names as the next page (RFC 8288)."""
-        asked = {request.path}
+        asked = {self.address(request.path)}
         while True:
             answer = self.ask(request)
             yield answer
-            there = urljoin(self.address(request.path), _next(answer))
-            if there in asked or not _next(answer):
+            told = _next(answer)
+            if not told or (there := self.joined(request, self.address(request.path), told)) in asked:
                 return
             asked.add(there)
             request = replace(request, path=there)
@@ -162,7 +164,7 @@ class Session:
         Raises Transient for what may pass, so that the caller can go on where it was.
         """
         self._choose()
-        with self._slots:
+        with self._slots[callable(request.body)]:
             self._wait()
             sent = self._authorization.header(request.scopes)
             # A second time with what the first answer asked for.
@@ -208,6 +210,18 @@ class Session:
         """The whole address of ``path``, as a request or a Location header has it."""
         return urljoin(f"{self._roots[0]}/", path)
 
+    def joined(self, request: Request, here: str, told: str) -> str:
+        """The whole address that the answer from ``here`` told as ``told``. Raises Unreachable when it is none."""
+        try:
+            there = urljoin(here, told)
+            parts = urlsplit(there)
+            good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            raise Unreachable(f"cannot {request.doing}: {redacted(here)} leads to what is no address")
+        return there
+
     # -- one request -----------------------------------------------------------------------------------
 
     def _choose(self) -> None:
@@ -239,7 +253,7 @@ class Session:
                     yield here, response
                     return
                 self._beginning(request, response)
-            there = urljoin(here, there)
+            there = self.joined(request, here, there)
             self._check_redirect(request, here, there)
             if network.origin(there) != network.origin(here):
                 sent = {name: value for name, value in sent.items() if name.lower() not in SECRET_HEADERS}

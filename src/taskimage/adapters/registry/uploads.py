@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from taskimage.adapters.http.answers import Transient
 from taskimage.adapters.registry.blobsource import BlobSource
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["Uploads"]
 
 # Up to this size a blob is held in memory and sent in one piece, which saves a request.
-_SMALL: Final = 8 << 20
+_SMALL: Final = 4 << 20
 # Below what proxies commonly take in one request (100 MB), and large enough that the requests cost nothing.
 _CHUNK: Final = 64 << 20
-# A registry may have to read all of it again before it answers.
-_PATIENCE: Final = 900.0
+# Seconds that a registry may need to put a chunk where it belongs, and to read all of a blob again at the end.
+_STORING: Final = 300.0
+_HASHING: Final = 900.0
 
 _BYTES: Final = {"Content-Type": "application/octet-stream"}
 # Answers to what is sent that are judged here: the upload is unknown, or out of step, or chunks are not taken.
@@ -176,7 +177,7 @@ class _Upload:
         start, end = self._offset, min(self._offset + self._chunk, self._descriptor.size)
         request = self._request(
             "PATCH", self._location, good=(202, *_REFUSED), body=partial(source.part, start, end), size=end - start,
-            headers={**_BYTES, "Content-Range": f"{start}-{end - 1}"}, timeout=_PATIENCE,
+            headers={**_BYTES, "Content-Range": f"{start}-{end - 1}"}, timeout=_STORING,
         )  # fmt: skip
         self._doubtful = True
         answer = self._session.answer(request)
@@ -184,16 +185,16 @@ class _Upload:
             # Whoever takes no chunks may say so in many ways, but says it of the next try as well.
             self.chunked = answer.status not in _NO_CHUNKS and self._refused != start
             self._refused = start
-        self._go_on(request, answer, wanted=202)
+        self._go_on(request, answer)
         self._doubtful = False
         told = _arrived(answer)
         self._offset = told if start < told < end else end
 
     def _look(self) -> None:
         """Learn from the registry how much of the upload it has."""
-        request = self._request("GET", self._location, good=(204, *_REFUSED))
+        request = self._request("GET", self._location, good=(200, 202, 204, *_REFUSED))
         answer = self._session.answer(request)
-        self._go_on(request, answer, wanted=204)
+        self._go_on(request, answer)
         self._offset = _arrived(answer)
         self._doubtful = False
         if self._offset > self._descriptor.size:
@@ -209,7 +210,7 @@ class _Upload:
         mark = "&" if urlsplit(location).query else "?"
         request = self._request(
             "PUT", f"{location}{mark}{urlencode({'digest': str(self._descriptor.digest)})}",
-            good=(201, *_REFUSED), body=body, size=size, headers=_BYTES, timeout=_PATIENCE,
+            good=(201, *_REFUSED), body=body, size=size, headers=_BYTES, timeout=_HASHING,
         )  # fmt: skip
         self._doubtful = True
         answer = self._session.answer(request)
@@ -234,8 +235,8 @@ class _Upload:
         self._location = location
         self._offset = 0
 
-    def _go_on(self, request: Request, answer: Answer, *, wanted: int) -> None:
-        if answer.status != wanted:
+    def _go_on(self, request: Request, answer: Answer) -> None:
+        if answer.status in _REFUSED:
             raise _EndedError(self._session.refusal(request, answer).error())
         self._location = self._next(request, answer)
 
@@ -245,7 +246,7 @@ class _Upload:
         told = answer.headers.get("Location")
         if not told:
             raise Unreachable(f"cannot {request.doing}: {self._session.shown(request)} sent no Location")
-        there = urljoin(here, told)
+        there = self._session.joined(request, here, told)
         if urlsplit(here).scheme == "https" and urlsplit(there).scheme == "http":
             if urlsplit(here).netloc != urlsplit(there).netloc:
                 raise Unreachable(
