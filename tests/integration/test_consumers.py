@@ -7,24 +7,29 @@ import json
 import os
 import shutil
 import subprocess
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import engines
 from tests.command import Quickstart
+from tests.engines import Engine
 
 from taskimage.adapters import layout
-from taskimage.adapters.sinks import write_docker_archive, write_oci_layout
+from taskimage.adapters.atomic import replacing
+from taskimage.adapters.images.archive_target import archive_target
+from taskimage.adapters.images.layout import layout_target
+from taskimage.adapters.images.store import store_source
 from taskimage.adapters.store import Store
 from taskimage.model.oci import Platform
 from taskimage.transform.assemble import BuiltImage, Layer, assemble
 from taskimage.transform.entry import Deflated, Entry
 from taskimage.transform.runtime import runtime_config
+from taskimage.verbs.transfer import Target, transfer
 
 pytestmark = pytest.mark.integration
 
@@ -70,9 +75,15 @@ class Sample:
 
 def written(store: Store, image: BuiltImage, folder: Path, **seen: Any) -> Sample:
     """An image of a store as a sample in ``folder``."""
-    write_oci_layout(store, image, folder / "layout", name=NAME)
-    write_docker_archive(store, image, folder / "image.tar", name=NAME)
-    return Sample(image=image, layout=folder / "layout", archive=folder / "image.tar", **seen)
+    archive = folder / "image.tar"
+    opened: tuple[AbstractContextManager[Target], ...] = (
+        layout_target(folder / "layout", store),
+        archive_target("archive", replacing(archive)),
+    )
+    for one in opened:
+        with one as target:
+            transfer(store_source(store), target, image.raw, names=[NAME])
+    return Sample(image=image, layout=folder / "layout", archive=archive, **seen)
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +149,7 @@ def built(quickstart: Quickstart, tmp_path_factory: pytest.TempPathFactory) -> S
     assert descriptor is not None
     return written(
         store,
-        layout.load(store, descriptor),
+        layout.load(store, descriptor.digest),
         tmp_path_factory.mktemp("built"),
         command=("python", "-c", "'import pandas, sys; print(pandas.__version__, sys.prefix)'"),
         says="2.2.3 /opt/venv",
@@ -256,44 +267,14 @@ def test_buildah_runs_it_as_its_user_and_as_any_user_of_group_0(
 
 
 @pytest.fixture(scope="session")
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """A function that runs the Docker client against an engine of our own."""
-    if os.geteuid() != 0 or shutil.which("dockerd") is None or shutil.which("docker") is None:
-        pytest.skip("no Docker engine can be started: it takes root, dockerd and docker")
-    folder = tmp_path_factory.mktemp("engine")
-    address = f"unix://{folder}/socket"
-    with (folder / "log").open("wb") as log:
-        engine = subprocess.Popen(
-            (
-                "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none",
-                f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid",
-                f"--host={address}",
-            ),
-            stdout=log,
-            stderr=log,
-        )  # fmt: skip
-
-        try:
-            for _ in range(150):
-                if engine.poll() is not None:
-                    break
-                if (
-                    subprocess.run(
-                        ("docker", "-H", address, "info"), capture_output=True, check=False
-                    ).returncode
-                    == 0
-                ):
-                    yield lambda *command: run("docker", "-H", address, *command)
-                    return
-                time.sleep(0.2)
-            pytest.skip(f"dockerd does not start here: {(folder / 'log').read_text()[-500:]}")
-        finally:
-            engine.terminate()
-            engine.wait(60)
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A Docker engine of our own."""
+    with engines.docker(tmp_path_factory.mktemp("engine")) as engine:
+        yield engine
 
 
 def test_docker_loads_the_archive_under_its_name_with_its_configuration(
-    sample: Sample, docker: Callable[..., str]
+    sample: Sample, docker: Engine
 ) -> None:
     assert f"Loaded image: {NAME}" in docker("load", "--input", str(sample.archive))
     (found,) = json.loads(docker("image", "inspect", NAME))
@@ -302,7 +283,7 @@ def test_docker_loads_the_archive_under_its_name_with_its_configuration(
     assert found["Config"]["User"] == "1000:0"
 
 
-def test_docker_runs_what_it_loaded(sample: Sample, docker: Callable[..., str]) -> None:
+def test_docker_runs_what_it_loaded(sample: Sample, docker: Engine) -> None:
     docker("load", "--input", str(sample.archive))
     seen = docker("run", "--rm", "--network=none", NAME, *sample.look)
     assert seen.splitlines() == sample.seen

@@ -38,7 +38,7 @@ def pypi(shared: Store) -> PyPI:
 
 
 def resolve(pypi: PyPI, *packages: str, python: str, platform: str = "linux/amd64") -> dict[str, WheelPin]:
-    pins = pypi.resolve(python=python, platform=Platform.parse(platform), packages=packages)
+    pins = pypi.resolve(python=python, platform=Platform.parse(platform), packages=packages).wheels
     return {pin.name: pin for pin in pins}
 
 

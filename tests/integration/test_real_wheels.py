@@ -46,7 +46,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[WheelPin, Path]:
     store, http = Store(tmp_path_factory.mktemp("wheels")), Http()
     pypi = PyPI(store, http)
     here = Platform.parse(f"linux/{os.uname().machine}")
-    pins = pypi.resolve(python=platform.python_version(), platform=here, packages=PACKAGES)
+    pins = pypi.resolve(python=platform.python_version(), platform=here, packages=PACKAGES).wheels
     pypi.fetch(pins, moved=lambda _: None)
     return {pin: store.input_path(pin.digest) for pin in pins}
 

@@ -249,7 +249,7 @@ def test_one_layer_has_the_interpreter_as_root_s_and_at_the_time_of_all_files(st
     descriptor = layout.find(store, standalone.reference.partition("@")[2])
     assert descriptor is not None
     found = []
-    for layer in layout.load(store, descriptor).manifest.layers:
+    for layer in layout.load(store, descriptor.digest).manifest.layers:
         with gzip.open(store.blob_path(layer.digest)) as data, tarfile.open(fileobj=data) as archive:
             members = {member.name: member for member in archive}
         if f"opt/python/bin/python{MINOR}" in members:

@@ -109,7 +109,7 @@ def test_a_mistake_in_the_words_says_what_would_be_right(
         (["run", "-v", "/:/", "x"], "not a volume: '/:/'"),
         (["run", "-v", "/nothing/here:/x", "x"], "there is no '/nothing/here' on this host"),
         (["run", "-e", "=x", "x"], "not a variable: '=x'"),
-        (["run", "nothing-of-this-name", "--", "ls"], "the store has no image 'nothing-of-this-name'"),
+        (["run", "oci:nowhere", "--", "ls"], "there is no image layout in 'nowhere'"),
     ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="run needs Linux")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import os
 import re
 from pathlib import Path
 from types import ModuleType
@@ -35,13 +36,16 @@ def run(test: doctest.DocTest) -> None:
 def test_examples_of_a_page_do_what_they_show(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one session from top to bottom, beside the files that the page shows under ``# NAME``."""
+    """In one session from top to bottom, as somebody new, beside the files that the page shows under ``# NAME``."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    # A copy, so that what a page sets is gone after it.
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
     session: dict[str, object] = {"__name__": page.stem}
     for language, text, line in blocks(page):
         if named := re.match(r"# (\S+\.(?:yaml|toml))\n", text):
-            (tmp_path / named[1]).write_text(text, encoding="utf-8")
+            file = Path(named[1].replace("~", str(tmp_path)))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
         elif language == "pycon" and "import flytekit" not in text:  # those run beside flytekit
             test = doctest.DocTestParser().get_doctest(text, session, page.name, str(page), line)
             assert test.examples, f"{page.name}:{line} has no example"

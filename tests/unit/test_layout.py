@@ -62,21 +62,21 @@ def test_an_image_that_was_put_is_loaded_again(store: Store) -> None:
     for name in ("n:v", "n:w"):
         found = layout.find(store, name)
         assert found is not None
-        assert layout.load(store, found) == image()
+        assert layout.load(store, found.digest) == image()
 
 
 def test_an_image_whose_blobs_are_gone_is_not_found(store: Store) -> None:
     layout.put(store, image())
     store.blob_path(image().manifest.config.digest).unlink()
     with pytest.raises(NotFound, match="build the image again"):
-        layout.load(store, image().descriptor)
+        layout.load(store, image().digest)
 
 
 def test_an_image_that_was_damaged_is_refused(store: Store) -> None:
     layout.put(store, image())
     store.blob_path(image().digest).write_bytes(image("0").manifest_bytes)
     with pytest.raises(IntegrityError, match="digest is"):
-        layout.load(store, image().descriptor)
+        layout.load(store, image().digest)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"schemaVersion":2,"manifests":[{}]}'])

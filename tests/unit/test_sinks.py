@@ -13,8 +13,11 @@ from typing import TypeAlias
 
 import pytest
 
+from taskimage.adapters import layout
 from taskimage.adapters.atomic import replacing
-from taskimage.adapters.sinks import write_docker_archive, write_oci_layout
+from taskimage.adapters.images.archive_target import archive_target
+from taskimage.adapters.images.layout import layout_target
+from taskimage.adapters.images.store import store_source
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, CannotBuild, IntegrityError, NotAllowed, NotFound
@@ -22,18 +25,21 @@ from taskimage.model.oci import ExecutionConfig, Platform
 from taskimage.transform.assemble import BuiltImage, Layer, assemble
 from taskimage.transform.entry import Entry
 from taskimage.transform.validate import validate
+from taskimage.verbs.transfer import transfer
 
 NAME = "registry.example.com:5000/team/app:v1"
 
 Write: TypeAlias = Callable[[Store, BuiltImage, Path], None]
 
 
-def to_layout(store: Store, image: BuiltImage, path: Path) -> None:
-    write_oci_layout(store, image, path, name=NAME)
+def to_layout(store: Store, image: BuiltImage, path: Path, *, name: str = NAME) -> None:
+    with layout_target(path, store) as target:
+        transfer(store_source(store), target, image.raw, names=[name])
 
 
 def to_archive(store: Store, image: BuiltImage, path: Path) -> None:
-    write_docker_archive(store, image, path, name=NAME)
+    with archive_target("an archive", replacing(path)) as target:
+        transfer(store_source(store), target, image.raw, names=[NAME])
 
 
 both = pytest.mark.parametrize("write", [to_layout, to_archive])
@@ -44,9 +50,11 @@ def image(store: Store, keep_layer: Callable[..., Layer]) -> BuiltImage:
     """An image of two layers, the second one used twice."""
     lower = keep_layer(store, Entry.file("etc/a", b"a" * 5000))
     upper = keep_layer(store, Entry.file("etc/b", b"b"))
-    return assemble(
+    made = assemble(
         [lower, upper, upper], ExecutionConfig(user="1000:0"), platform=Platform("linux", "amd64")
     )
+    layout.put(store, made)
+    return made
 
 
 def tree(path: Path) -> dict[str, str]:
@@ -71,6 +79,7 @@ def test_what_a_layout_holds_is_sound(store: Store, keep_layer: Callable[..., La
     layer = keep_layer(store, Entry.file("etc/a", b"a"))
     execution = ExecutionConfig(user="1000:0", working_dir="/")
     image = assemble([layer], execution, platform=Platform("linux", "amd64"))
+    layout.put(store, image)
     to_layout(store, image, tmp_path / "out")
     blobs = tmp_path / "out" / "blobs"
     assert validate(str(image.digest), lambda digest: (blobs / digest.replace(":", "/")).open("rb")) == ()
@@ -151,8 +160,9 @@ def test_a_layout_keeps_the_images_that_it_has(
     store: Store, image: BuiltImage, keep_layer: Callable[..., Layer], tmp_path: Path
 ) -> None:
     other = assemble([keep_layer(store)], ExecutionConfig(), platform=Platform("linux", "amd64"))
-    write_oci_layout(store, image, tmp_path / "out", name="a:1")
-    write_oci_layout(store, other, tmp_path / "out", name="b:1")
+    layout.put(store, other)
+    to_layout(store, image, tmp_path / "out", name="a:1")
+    to_layout(store, other, tmp_path / "out", name="b:1")
     index = json.loads((tmp_path / "out" / "index.json").read_bytes())
     assert [one["digest"] for one in index["manifests"]] == [str(image.digest), str(other.digest)]
 

@@ -97,9 +97,9 @@ def execute(words: Sequence[str]) -> int:
 
 
 def _output(text: str) -> Output:
-    from taskimage.verbs.export import Output
+    from taskimage.verbs.export import parse_output
 
-    return Output.parse(text)
+    return parse_output(text)
 
 
 def _build(spec: Path, values: Namespace, output: Output | None, references: list[str]) -> int:

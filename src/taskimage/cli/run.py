@@ -44,7 +44,9 @@ def parser() -> Parser:
     made.add_argument("-w", "--workdir", metavar="DIR", help="start in this folder of the image")
     made.add_quiet()
     made.add_argument(
-        "target", metavar="SPEC|REF", help="a YAML file, a name or digest that was built here, or oci:FOLDER"
+        "target",
+        metavar="SPEC|REF",
+        help="a YAML file, an image by name or digest (pulled when it is not here), or oci:FOLDER",
     )
     return made
 

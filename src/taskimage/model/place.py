@@ -3,7 +3,7 @@
     REFERENCE                   host/path:tag, host/path@sha256:…
     oci:DIR[:NAME]              an image layout (image-spec, image-layout.md); NAME is what its index calls the image
     oci:DIR@sha256:…            the image of this digest in it
-    docker-archive:FILE[:NAME]  a tar file; NAME is the repository:tag of the image in it
+    docker-archive:FILE[:NAME]  a tar file; NAME is the repository:tag of the image in it, or repository for latest
 
 DIR and FILE end at the first colon, as skopeo has it, so NAME may be any reference.
 """
@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.reference import Reference
+from taskimage.model.shown import shown
 
 __all__ = ["ArchivePlace", "LayoutPlace", "Place", "parse_place"]
 
@@ -76,14 +77,16 @@ def parse_place(text: str) -> Place:
     if kind not in ("oci", "docker-archive"):
         if match := _OTHERS.match(text):
             raise BadInput(
-                f"not a place that images are copied from or to: {text!r:.200}; wanted a reference, {_WANTED}",
-                hint=f"write {text[match.end() :]}" if match[1] == "docker" else None,
+                f"not a place that images are copied from or to: {shown(text)}; wanted a reference, {_WANTED}",
+                hint="write the reference alone, as host/path:tag" if match[1] else None,
             )
         return Reference.parse(text)
     pinned = _PINNED.search(rest) if kind == "oci" else None
     path, _, name = (rest[: pinned.start()] if pinned else rest).partition(":")
     if not path or (pinned and name):
-        raise BadInput(f"not a place of an image: {text!r:.200}; wanted {_WANTED}, or oci:DIR@sha256:…")
+        raise BadInput(f"not a place of an image: {shown(text)}; wanted {_WANTED}, or oci:DIR@sha256:…")
     if kind == "oci":
         return LayoutPlace(Path(path), name or None, Digest.parse(pinned[1]) if pinned else None)
+    if name and Reference.parse(name).tag is None:
+        name += ":latest"
     return ArchivePlace(Path(path), name or None)

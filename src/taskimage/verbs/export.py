@@ -9,15 +9,13 @@ from taskimage.adapters.images.archive_target import archive_target
 from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import store_source
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.specfiles import host_machine
 from taskimage.model.errors import BadInput
 from taskimage.model.events import Listener, ignore
-from taskimage.model.oci import Platform
 from taskimage.model.place import ArchivePlace, LayoutPlace, parse_place
 from taskimage.model.reference import Reference
-from taskimage.verbs.places import opened_target, single
+from taskimage.verbs.places import for_this_machine, opened_target, single
 from taskimage.verbs.tools import Tools
-from taskimage.verbs.transfer import Source, chosen, transfer
+from taskimage.verbs.transfer import Source, transfer
 
 if TYPE_CHECKING:
     from taskimage.verbs.build import Built
@@ -61,7 +59,7 @@ def load(built: Built, *, settings: Settings | None = None, listener: Listener =
     tools = Tools(settings or Settings.load(), listener)
     engine = find_engine(os.environ)
     source = _source(tools, built)
-    root = chosen(source, built.root, Platform.parse(f"linux/{host_machine()}"))
+    root = for_this_machine(source, built.root)
     with archive_target(engine.name, engine.loading(), layout=True) as target:
         transfer(source, target, root, names=built.names, listener=listener)
 

@@ -9,19 +9,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from taskimage.adapters.atomic import replacing
-from taskimage.adapters.images.archive_source import archive_source
-from taskimage.adapters.images.archive_target import archive_target
 from taskimage.adapters.images.layout import LayoutSource, layout_target
 from taskimage.adapters.images.registry import RegistrySource, RegistryTarget
 from taskimage.adapters.layout import find_in
 from taskimage.model.errors import BadInput
-from taskimage.model.oci import Index, RawManifest
+from taskimage.model.oci import Index, Platform, RawManifest
 from taskimage.model.place import LayoutPlace, Place
 from taskimage.model.reference import Reference
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import Source, Target, chosen
 
-__all__ = ["Found", "opened_source", "opened_target", "single", "version"]
+__all__ = ["Found", "for_this_machine", "opened_source", "opened_target", "single", "version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,8 @@ def opened_source(tools: Tools, place: Place) -> Iterator[Found]:
         layout = LayoutSource(place.folder)
         yield Found(layout, layout.manifest(descriptor), [descriptor.name] if descriptor.name else [])
     else:
+        from taskimage.adapters.images.archive_source import archive_source
+
         with archive_source(place.file, place.name, tools.store) as archive:
             yield Found(archive, archive.root, archive.names)
 
@@ -59,12 +59,23 @@ def opened_target(
         )
     if isinstance(place, LayoutPlace):
         return layout_target(place.folder, tools.store)
+    from taskimage.adapters.images.archive_target import archive_target
+
     return archive_target(str(place), replacing(place.file))
 
 
 def version(reference: Reference) -> str:
     """What a registry is asked for: the digest, else the tag, ``latest`` where there is none."""
     return str(reference.digest or reference.tag or "latest")
+
+
+def for_this_machine(source: Source, root: RawManifest) -> RawManifest:
+    """The manifest of ``root``: of several platforms, that of this machine. Raises NotFound."""
+    if not isinstance(root.read(where=source.name), Index):
+        return root
+    from taskimage.adapters.specfiles import host_machine
+
+    return chosen(source, root, Platform.parse(f"linux/{host_machine()}"))
 
 
 def single(source: Source, root: RawManifest) -> RawManifest:

@@ -9,20 +9,23 @@ from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import StoreTarget
 from taskimage.model.oci import Descriptor, Platform
 from taskimage.model.reference import Reference
-from taskimage.verbs.places import version
+from taskimage.verbs.places import for_this_machine, version
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import chosen, transfer
 
 __all__ = ["pull", "pulled"]
 
 
-def pull(tools: Tools, reference: Reference, *, platform: Platform) -> Descriptor:
-    """The image for ``platform`` that ``reference`` names now is in the store, under that name; its manifest.
+def pull(tools: Tools, reference: Reference, *, platform: Platform | None = None) -> Descriptor:
+    """The image that ``reference`` names now is in the store, under that name; its manifest.
+
+    It is the one for ``platform``, by default this machine's; an image for a single platform is taken for what it is.
 
     What the store has is not fetched. Raises NotFound, NotAllowed, Unreachable, IntegrityError.
     """
     source = RegistrySource(tools.registries.sources(reference), tools.store)
-    root = chosen(source, source.find(version(reference)), platform)
+    found = source.find(version(reference))
+    root = for_this_machine(source, found) if platform is None else chosen(source, found, platform)
     transfer(source, StoreTarget(tools.store), root, names=[_name(reference)], listener=tools.listener)
     return root.descriptor
 

@@ -13,18 +13,17 @@ from taskimage.adapters.rootfs import inside
 from taskimage.adapters.roots import unpacked
 from taskimage.adapters.sandbox import Ended, Job, Volume, find_sandbox
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.specfiles import host_machine
 from taskimage.adapters.store import Store
 from taskimage.model.errors import BadInput
 from taskimage.model.events import Listener, Notice, Warned, ignore
-from taskimage.model.oci import Descriptor, ExecutionConfig, Index, Platform
+from taskimage.model.oci import Descriptor, ExecutionConfig
 from taskimage.model.place import LayoutPlace, parse_place
 from taskimage.model.reference import Reference
 from taskimage.model.user import User
 from taskimage.transform.assemble import BuiltImage
+from taskimage.verbs.places import for_this_machine
 from taskimage.verbs.pull import pull, pulled
 from taskimage.verbs.tools import Tools
-from taskimage.verbs.transfer import chosen
 
 __all__ = ["Ended", "Volume", "run"]
 
@@ -107,10 +106,7 @@ def _image(tools: Tools, target: str) -> tuple[Store, BuiltImage]:
             hint=f"unpack it first: taskimage copy {target} oci:FOLDER",
         )
     source = LayoutSource(store.layout)
-    root = source.manifest(descriptor)
-    if isinstance(root.read(where=source.name), Index):
-        root = chosen(source, root, _host())
-    return store, load(store, root.digest)
+    return store, load(store, for_this_machine(source, source.manifest(descriptor)).digest)
 
 
 def _named(tools: Tools, target: str, reference: Reference) -> Descriptor:
@@ -120,12 +116,8 @@ def _named(tools: Tools, target: str, reference: Reference) -> Descriptor:
     known = find(tools.store, digest or target) or find(tools.store, tagged) or pulled(tools, reference)
     if known is None:
         tools.listener(Notice(f"the store has no image {target!r:.200}: pulling {reference}"))
-        known = pull(tools, reference, platform=_host())
+        known = pull(tools, reference)
     return known
-
-
-def _host() -> Platform:
-    return Platform.parse(f"linux/{host_machine()}")
 
 
 # -- what the command sees -------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.specfiles import LoadedSpec
 from taskimage.adapters.store import Store
 from taskimage.model.events import Listener, ignore
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.http import Http
     from taskimage.adapters.pypi import PyPI
     from taskimage.adapters.registry import Registries
+    from taskimage.adapters.specfiles import LoadedSpec
 
 __all__ = ["Tools"]
 

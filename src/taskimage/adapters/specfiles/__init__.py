@@ -49,6 +49,12 @@ class LoadedSpec:
     root: Path | None = None
     warnings: tuple[Warned, ...] = ()
 
+    def beside(self, name: str) -> Path:
+        """Where the file ``name`` of the spec is: in the first folder that has it, else in the first."""
+        folders = _folders(self)
+        having = (folder for folder in folders if os.path.lexists(folder / name))
+        return next(having, folders[0]) / Path(name).expanduser()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecFiles:
