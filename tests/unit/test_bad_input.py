@@ -79,8 +79,8 @@ def test_everything_that_is_not_served_is_named_with_its_place(case: Case) -> No
     assert re.findall(r"image\.yaml:\d+:\d+: (\w+) is not served yet", said) == [
         "cuda",
         "conda_packages",
-        "pip_extra_args",
         "commands",
+        "pip_extra_args",
     ]
     assert "hint: take it out of the spec" in said
     assert case.mirror.asked == case.index.asked == []

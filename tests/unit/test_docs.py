@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import taskimage
+from taskimage.testing import Registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -41,16 +42,21 @@ def test_examples_of_a_page_do_what_they_show(
     # A copy, so that what a page sets is gone after it.
     monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
     session: dict[str, object] = {"__name__": page.stem}
-    for language, text, line in blocks(page):
-        if named := re.match(r"# (\S+\.(?:yaml|toml))\n", text):
-            file = Path(named[1].replace("~", str(tmp_path)))
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        elif language == "pycon" and "import flytekit" not in text:  # those run beside flytekit
-            test = doctest.DocTestParser().get_doctest(text, session, page.name, str(page), line)
-            assert test.examples, f"{page.name}:{line} has no example"
-            run(test)
-            session |= test.globs
+    try:
+        for language, text, line in blocks(page):
+            if named := re.match(r"# (\S+\.(?:yaml|toml))\n", text):
+                file = Path(named[1].replace("~", str(tmp_path)))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+            elif language == "pycon" and "import flytekit" not in text:  # those run beside flytekit
+                test = doctest.DocTestParser().get_doctest(text, session, page.name, str(page), line)
+                assert test.examples, f"{page.name}:{line} has no example"
+                session = test.globs
+                run(test)
+    finally:
+        for left in session.values():
+            if isinstance(left, Registry):
+                left.close()
 
 
 def test_no_example_is_left_out() -> None:

@@ -190,4 +190,5 @@ def test_an_image_of_anything_can_be_used(fields: tuple[Any, Any, Any], pinned: 
     assert image.to_json()
     assert hash(image) == hash(image)
     knock(Door(lambda it: it.reference), image)
-    knock(Door(lambda it: it.pin()), image)
+    if image.digest:  # else a registry is asked
+        knock(Door(lambda it: it.pin()), image)

@@ -17,7 +17,6 @@ from tests.case import Case
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import (
-    CannotBuild,
     ImageWarning,
     InvalidReference,
     InvalidValue,
@@ -91,10 +90,7 @@ class TestValue:
         with pytest.raises(InvalidReference):
             _ = Image("a", "My App").reference
 
-    def test_a_tag_is_not_resolved_yet(self) -> None:
-        """The seam says so, and what to do instead."""
-        with pytest.raises(CannotBuild, match="not served yet"):
-            TAGGED.pin()
+    def test_what_has_a_digest_is_pinned_already(self) -> None:
         assert PINNED.pin() is PINNED
 
 

@@ -201,7 +201,8 @@ class TestServed:
             ImageSpec(
                 name="a", python_version="3.11", packages=["numpy"], requirements="r.txt", apt_packages=["git"],
                 env={"A": "b"}, copy=["src"], source_root="src", source_copy_mode="all", entrypoint=[],
-                platform="linux/arm64", tag_format="{spec_hash}", registry="localhost:5000",
+                platform="linux/amd64,linux/arm64", tag_format="{spec_hash}", registry="localhost:5000",
+                base_image="python:3.11-slim", registry_config="config.json",
                 pip_index="https://example.org", pip_extra_index_url=["https://example.org"], builder="default",
                 builder_options={"taskimage": {"suite": "trixie"}},
             )
@@ -213,9 +214,9 @@ class TestServed:
     def test_every_other_field_is_named_at_once(self) -> None:
         spec = ImageSpec(
             conda_packages=["a"], conda_channels=["a"], cuda="12", cudnn="8", base_image=ImageSpec(),
-            pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", registry_config="r", commands=["ls"],
+            pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", commands=["ls"],
             python_exec="p", runtime_packages=["a"], builder_config={"a": 1}, builder="envd",
-            platform="linux/amd64,linux/arm64", requirements="uv.lock", packages=["-r x"],
+            requirements="uv.lock", packages=["-r x"],
             builder_options={"other": {}}, source_root=".", source_copy_mode="auto",
         )  # fmt: skip
         with pytest.raises(CannotBuild) as caught:
@@ -230,13 +231,11 @@ class TestServed:
             "base_image",
             "pip_secret_mounts",
             "pip_extra_args",
-            "registry_config",
             "commands",
             "python_exec",
             "runtime_packages",
             "builder_config",
             "builder",
-            "platform",
             "requirements",
             "packages",
             "builder_options",
