@@ -11,6 +11,7 @@ import pytest
 from tests.case import Case
 
 from taskimage import BadInput, build, publish
+from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.testing import Fault, Registry, make_image
 
@@ -243,6 +244,24 @@ def test_check_names_everything_that_a_build_would_lack(case: Case) -> None:
         assert len(problems) == 2
         assert "takes no push from here" in problems[0]
         assert "Python packages for linux/amd64: cannot all be had" in problems[1]
+
+
+def test_a_published_image_is_written_too_wherever_its_layers_are(
+    published: Case, registry: Registry
+) -> None:
+    """After a build, on another machine that makes nothing, and when there is nothing to do."""
+    published.lock()
+    digest = published.build().partition("@")[2]
+    for number in range(3):
+        if number == 1:
+            published.use_another_store()
+        code, out, err = published.run(
+            "build", "-o", f"oci:{published.folder}/{number}", str(published.spec_path)
+        )
+        assert (code, out.strip().partition("@")[2]) == (0, digest), err
+        layout = Store(published.home, layout=published.folder / str(number))
+        document = json.loads(layout.read_blob(Digest.parse(digest)))
+        assert all(layout.blob_path(Digest.parse(one["digest"])).exists() for one in document["layers"])
 
 
 def test_an_image_of_the_store_is_published_later(

@@ -108,8 +108,8 @@ def _build(spec: Path, values: Namespace, output: Output | None, references: lis
     settings = Settings.load()
     with progress(quiet=values.quiet) as listener:
         built = build(
-            spec, **_asked(values), push=values.push, cached=values.cached, verify=values.verify,
-            settings=settings, listener=listener,
+            spec, **_asked(values), push=values.push, keep=bool(output or values.load), cached=values.cached,
+            verify=values.verify, settings=settings, listener=listener,
         )  # fmt: skip
         if built.fresh:
             where = "registry" if built.published else "store"

@@ -47,7 +47,11 @@ def _check(spec: Path, values: Namespace) -> int:
 
     with progress(quiet=values.quiet) as listener:
         findings = check(
-            spec, root=values.root, platform=platforms(values.platform), registry=values.registry, listener=listener
+            spec,
+            root=values.root,
+            platform=platforms(values.platform),
+            registry=values.registry,
+            listener=listener,
         )
     if values.json:
         rows = [

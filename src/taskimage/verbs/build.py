@@ -37,7 +37,7 @@ class Built:
         root: Its manifest, or the index of its platforms.
         made: How many layers had to be made.
         fresh: Whether there was nothing to do at all.
-        published: Whether it is in its registry; otherwise all of it is in the store.
+        published: Whether it is in its registry; otherwise, or when that was asked for, all of it is in the store.
     """
 
     image: Image
@@ -60,6 +60,7 @@ def build(
     registry: str | None = None,
     tag: str | None = None,
     push: bool | None = None,
+    keep: bool = False,
     cached: bool = True,
     verify: bool = False,
     settings: Settings | None = None,
@@ -77,6 +78,7 @@ def build(
         registry: Instead of the spec's.
         tag: Instead of the tag that content or spec give.
         push: Publish the image; by default, when its spec or the settings name a registry.
+        keep: Have all of the image in the store too, when it is published.
         cached: Believe what the registry's ``buildcache`` says of its layers.
         verify: Make every layer anew, and compare it with what is known of it.
         settings: By default, those of this process.
@@ -98,12 +100,16 @@ def build(
     asked = None if anew else destination
     # Without a lock the tag is known before anything is resolved, and means whatever it names there.
     if asked and wanted.lock is None and (found := asked.existing(wanted.tag, wanted.platforms)):
+        if keep:
+            asked.fetch(found.raw)
         return _built(wanted, (wanted.tag,), found.raw, fresh=True, published=True)
     prepared = prepare(tools, wanted, force=force)
     if asked and wanted.lock is not None:
         first, *others = prepared.tags
         if found := asked.existing(first, wanted.platforms, content=prepared.content):
             asked.name(found.raw, others)
+            if keep:
+                asked.fetch(found.raw)
             return _built(wanted, prepared.tags, found.raw, fresh=True, published=True)
     from taskimage.verbs.content import Content
 
@@ -113,6 +119,8 @@ def build(
     image = content.assembled()
     if destination:
         destination.publish(image, tags=prepared.tags, content=content)
+        if keep:
+            content.complete(image)
         return _built(wanted, prepared.tags, image.root, made=content.made, published=True)
     content.complete(image)
     new = [name for name in prepared.names if not _means(tools.store, name, image.root)]

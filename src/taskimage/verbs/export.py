@@ -1,4 +1,4 @@
-"""`export` and `load`: an image that was built, written for other tools, or handed to an engine of this machine."""
+"""`export` and `load`: an image of the store, written for other tools, or handed to an engine of this machine."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 from taskimage.adapters.images.archive_target import archive_target
-from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import store_source
 from taskimage.adapters.settings import Settings
 from taskimage.model.errors import BadInput
 from taskimage.model.events import Listener, ignore
 from taskimage.model.place import ArchivePlace, LayoutPlace, parse_place
-from taskimage.model.reference import Reference
 from taskimage.verbs.places import for_this_machine, opened_target, single
 from taskimage.verbs.tools import Tools
-from taskimage.verbs.transfer import Source, transfer
+from taskimage.verbs.transfer import transfer
 
 if TYPE_CHECKING:
     from taskimage.verbs.build import Built
@@ -43,7 +41,7 @@ def export(
     NotAllowed, IntegrityError (something of the store is damaged), CannotBuild (no space).
     """
     tools = Tools(settings or Settings.load(), listener)
-    source = _source(tools, built)
+    source = store_source(tools.store)
     root = single(source, built.root) if isinstance(output, ArchivePlace) else built.root
     with opened_target(tools, output) as target:
         transfer(source, target, root, names=[output.name or built.names[0]], listener=listener)
@@ -58,14 +56,7 @@ def load(built: Built, *, settings: Settings | None = None, listener: Listener =
 
     tools = Tools(settings or Settings.load(), listener)
     engine = find_engine(os.environ)
-    source = _source(tools, built)
+    source = store_source(tools.store)
     root = for_this_machine(source, built.root)
     with archive_target(engine.name, engine.loading(), layout=True) as target:
         transfer(source, target, root, names=built.names, listener=listener)
-
-
-def _source(tools: Tools, built: Built) -> Source:
-    """Where the image is; a published one need not be in the store."""
-    if not built.published:
-        return store_source(tools.store)
-    return RegistrySource(tools.registries.sources(Reference.parse(built.reference)), tools.store)

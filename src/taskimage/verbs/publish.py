@@ -132,6 +132,17 @@ class Destination:
             if known is None or known.digest != root.digest:
                 self._repository.put_manifest(root, tag)
 
+    def fetch(self, root: RawManifest) -> None:
+        """The store has all of the image ``root``, which is there."""
+        from taskimage.adapters.images.registry import RegistrySource
+        from taskimage.adapters.images.store import StoreTarget
+        from taskimage.verbs.transfer import transfer
+
+        store = self._tools.store
+        transfer(
+            RegistrySource([self._repository], store), StoreTarget(store), root, listener=self._tools.listener
+        )
+
     def publish(self, image: Assembled, *, tags: Sequence[str], content: Content) -> None:
         """Send what the repository lacks of ``image``, then its manifests, and let ``tags`` mean it, in order."""
         from taskimage.adapters.images.registry import RegistryTarget
