@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO, Literal, TypeAlias
 
 from taskimage.adapters.credentials import Credential, Found
-from taskimage.adapters.http.connections import Connections, Trust
+from taskimage.adapters.http.connections import Connections
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.authorization import Authorization
 from taskimage.adapters.registry.endpoint import Endpoint
 from taskimage.adapters.registry.repository import Repository

@@ -19,7 +19,7 @@ from tests.faultyproxy import CuttingRelay, FaultyProxy
 from tests.repositories import CANARY, blob, credential, described, session
 
 from taskimage.adapters.crew import Crew
-from taskimage.adapters.http.connections import Trust
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry import Registries, uploads
 from taskimage.adapters.registry.repository import Repository
 from taskimage.adapters.settings import Settings

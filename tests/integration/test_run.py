@@ -191,7 +191,10 @@ def test_an_image_is_unpacked_as_another_tool_unpacks_it(project: Project, tmp_p
     ours = tmp_path / "ours"
     ours.mkdir()
     unpack(
-        [(store.blob_path(layer.digest), layer.digest) for layer in load(store, descriptor.digest).manifest.layers],
+        [
+            (store.blob_path(layer.digest), layer.digest)
+            for layer in load(store, descriptor.digest).manifest.layers
+        ],
         ours,
     )
     subprocess.run(["umoci", "unpack", "--image", f"{layout}:{name}", str(tmp_path / "theirs")], check=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskimage.adapters.http.connections import Trust
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry import endpoint as module
 from taskimage.adapters.registry.endpoint import Endpoint, endpoint, mirrors
 from taskimage.adapters.settings import RegistrySettings, Settings

@@ -19,7 +19,18 @@ HEAVY = {"typing", "pathlib", "json", "hashlib", "yaml", "marshmallow", "urllib3
 def test_names_are_a_promise() -> None:
     """Removing one breaks other people's programs: change this list with care."""
     assert set(taskimage.__all__) == {
-        *("Image", "ImageConfig", "ImageSpec", "Reference", "Lock", "lock", "pin", "publish", "build", "__version__"),
+        *(
+            "Image",
+            "ImageConfig",
+            "ImageSpec",
+            "Reference",
+            "Lock",
+            "lock",
+            "pin",
+            "publish",
+            "build",
+            "__version__",
+        ),
         *errors.__all__,
     }
     assert dir(taskimage) == sorted(taskimage.__all__)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from taskimage.adapters.http import Fetch, Http, network, redacted
-from taskimage.adapters.http.connections import Trust
+from taskimage.adapters.http.trust import Trust, tls
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import (
@@ -422,10 +422,10 @@ def test_a_socks_proxy_is_refused_with_what_would_do() -> None:
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_a_named_file_of_authorities_must_be_one(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=name):
-        network.tls({name: str(tmp_path / "missing.pem")}, Trust())
+        tls({name: str(tmp_path / "missing.pem")}, Trust())
     (tmp_path / "bad.pem").write_text("not certificates")
     with pytest.raises(BadInput, match="cannot read the certificates"):
-        network.tls({name: str(tmp_path / "bad.pem")}, Trust())
+        tls({name: str(tmp_path / "bad.pem")}, Trust())
 
 
 def test_netrc_gives_a_host_its_own_entry_and_no_default(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from tests.repositories import CANARY, blob, credential, guarded, repository, session
 
 from taskimage.adapters.crew import Crew
-from taskimage.adapters.http.connections import Trust
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.repository import Repository
 from taskimage.model.errors import BadInput, NotAllowed, NotFound, TaskImageError, Unreachable
 from taskimage.testing import Certificates, Fault, Registry, make_certificates, make_image

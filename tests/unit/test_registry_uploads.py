@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.repositories import CANARY, asked, blob, credential, described, guarded, repository
 
 from taskimage.adapters.crew import Crew
-from taskimage.adapters.http.connections import Trust
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry import uploads
 from taskimage.adapters.registry.repository import Repository
 from taskimage.model.errors import BadInput, IntegrityError, NotAllowed, NotFound, TaskImageError, Unreachable

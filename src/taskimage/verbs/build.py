@@ -21,7 +21,7 @@ from taskimage.verbs.prepare import Order, load_spec, order, prepare
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
-    from taskimage.verbs.publish import Destination
+    from taskimage.verbs.destination import Destination
 
 __all__ = ["Built", "build"]
 
@@ -146,7 +146,7 @@ def _destination(tools: Tools, wanted: Order, *, push: bool | None, cached: bool
         raise BadInput("cannot push offline", hint="leave out --push, or --offline")
     if push is False or tools.offline or not spec.registry:
         return None
-    from taskimage.verbs.publish import Destination
+    from taskimage.verbs.destination import Destination
 
     return Destination(tools, wanted.fqn, cached=cached)
 

@@ -9,13 +9,13 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import network
 from taskimage.adapters.http.answers import unreachable
+from taskimage.adapters.http.trust import DEFAULT, Trust, tls
 from taskimage.model.errors import Unreachable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import urllib3
 
-__all__ = ["SECRET_HEADERS", "Body", "Connections", "Trust", "login_in", "redacted", "without_login"]
+__all__ = ["SECRET_HEADERS", "Body", "Connections", "login_in", "redacted", "without_login"]
 
 Body: TypeAlias = "bytes | IO[bytes] | None"
 
@@ -40,23 +40,6 @@ def redacted(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whom a TLS connection believes.
-
-    Attributes:
-        ca: Files of authorities that are trusted beside the system's.
-        verified: Whether certificates are checked at all.
-        certificate: A file with the certificate that this side shows.
-        key: The file of its key; None when that is in the certificate's file.
-    """
-
-    ca: tuple[str, ...] = ()
-    verified: bool = True
-    certificate: str | None = None
-    key: str | None = None
 
 
 class Connections:
@@ -82,7 +65,7 @@ class Connections:
         *,
         headers: Mapping[str, str],
         body: Body = None,
-        trust: Trust = Trust(),
+        trust: Trust = DEFAULT,
         timeout: float = 60,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """The answer to one request, whose body is read within the block; the connection is kept where it can be.
@@ -130,13 +113,13 @@ class Connections:
         login = login_in(proxy)
         return urllib3.ProxyManager(
             without_login(proxy), maxsize=Crew.SIZE, blocksize=_BLOCK, ssl_context=context,
-            proxy_ssl_context=self._context(Trust()) if proxy.startswith("https:") else None,
+            proxy_ssl_context=self._context(DEFAULT) if proxy.startswith("https:") else None,
             proxy_headers=login and {"Proxy-Authorization": network.basic(*login)["Authorization"]},
         )  # fmt: skip
 
     def _context(self, trust: Trust) -> ssl.SSLContext:
         if trust not in self._contexts:
-            self._contexts[trust] = network.tls(self.environ, trust)
+            self._contexts[trust] = tls(self.environ, trust)
         return self._contexts[trust]
 
 

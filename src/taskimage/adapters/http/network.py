@@ -1,4 +1,4 @@
-"""How this machine reaches other hosts: its proxies, its certificate authorities, its netrc.
+"""How this machine reaches other hosts: its proxies and its netrc.
 
 Everything comes from the environment that is handed in, by the names that curl, pip and uv know.
 """
@@ -6,29 +6,14 @@ Everything comes from the environment that is handed in, by the names that curl,
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from taskimage.model.errors import BadInput
 
-if TYPE_CHECKING:
-    import ssl
+__all__ = ["basic", "is_loopback", "netrc_login", "origin", "proxy"]
 
-    from taskimage.adapters.http.connections import Trust
-
-__all__ = ["basic", "ca_file", "is_loopback", "netrc_login", "origin", "proxy", "tls"]
-
-# Where systems keep their certificate authorities, for interpreters that were built with other paths.
-_CA_FILES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
-    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
-    "/etc/ssl/ca-bundle.pem",  # SUSE
-    "/etc/ssl/cert.pem",  # macOS, BSD
-)
-_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -71,52 +56,6 @@ def proxy(url: str, environ: Mapping[str, str]) -> str | None:
             hint=f"set {scheme.upper()}_PROXY to an HTTP proxy, or name {host} in NO_PROXY",
         )
     return address
-
-
-def ca_file(environ: Mapping[str, str]) -> str | None:
-    """The file of trusted authorities: the environment's, else the system's; None when none is known.
-
-    Raises BadInput when the environment names a file that is not there.
-    """
-    for name in _CA_VARIABLES:
-        if value := environ.get(name):
-            if not Path(value).exists():
-                raise BadInput(
-                    f"{name} is {value!r}, and there is no such file", hint=f"correct {name} or unset it"
-                )
-            return value
-    return next((path for path in _CA_FILES if Path(path).exists()), None)
-
-
-def tls(environ: Mapping[str, str], trust: Trust) -> ssl.SSLContext:
-    """The settings of TLS connections: certificates and host names are checked, unless ``trust`` says otherwise."""
-    import ssl
-
-    path = ca_file(environ)
-    with _readable(path):
-        folder = path is not None and Path(path).is_dir()
-        context = ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
-    for authorities in trust.ca:
-        with _readable(authorities):
-            context.load_verify_locations(authorities)
-    with _readable(trust.certificate):
-        if trust.certificate is not None:
-            context.load_cert_chain(trust.certificate, trust.key)
-    if not trust.verified:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-@contextmanager
-def _readable(path: str | None) -> Iterator[None]:
-    """In the block, certificates that cannot be read are BadInput."""
-    import ssl
-
-    try:
-        yield
-    except (ssl.SSLError, OSError) as error:
-        raise BadInput(f"cannot read the certificates in {path!r}: {error}") from error
 
 
 def netrc_login(host: str, environ: Mapping[str, str]) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskimage.adapters.http import network
+from taskimage.adapters.http.trust import ca_file
 from taskimage.adapters.pypi.chosen import read_pylock
 from taskimage.adapters.pypi.indexes import Index, scrubbed
 from taskimage.adapters.pypi.installed import Installed
@@ -174,7 +174,7 @@ class Uv:
             if name in HONOURED or not name.startswith(("UV_", "PIP_"))
         }
         env.setdefault("UV_CACHE_DIR", str(self._cache))
-        if not {"UV_NATIVE_TLS", "UV_SYSTEM_CERTS"} & env.keys() and (authorities := network.ca_file(env)):
+        if not {"UV_NATIVE_TLS", "UV_SYSTEM_CERTS"} & env.keys() and (authorities := ca_file(env)):
             # uv brings authorities of its own; it is to trust the ones that our own requests trust.
             env["SSL_CERT_DIR" if Path(authorities).is_dir() else "SSL_CERT_FILE"] = authorities
         names = [f"i{number}={index.url}" for number, index in enumerate(indexes)]

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from taskimage.adapters.credentials import Credential, Found
 from taskimage.adapters.http import network
-from taskimage.adapters.http.connections import Connections, Trust
+from taskimage.adapters.http.connections import Connections
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.challenge import Challenge, challenges
 from taskimage.adapters.registry.tokens import Scope, Token, TokenServer
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from taskimage.adapters.http.connections import Trust
 from taskimage.adapters.http.network import is_loopback
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.settings import RegistrySettings, Settings
 from taskimage.adapters.userfolders import configuration
 from taskimage.model.registry import HUB, canonical

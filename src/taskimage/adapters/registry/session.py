@@ -19,7 +19,8 @@ from urllib.parse import urljoin, urlsplit
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import network
 from taskimage.adapters.http.answers import Transient, retry_after, unreachable
-from taskimage.adapters.http.connections import SECRET_HEADERS, Connections, Trust, redacted
+from taskimage.adapters.http.connections import SECRET_HEADERS, Connections, redacted
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.authorization import Authorization
 from taskimage.adapters.registry.endpoint import Endpoint
 from taskimage.adapters.registry.failures import Refusal

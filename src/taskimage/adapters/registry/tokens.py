@@ -12,7 +12,8 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 from taskimage.adapters.credentials import Credential
 from taskimage.adapters.http import network
 from taskimage.adapters.http.answers import passing, retry_after, unreachable
-from taskimage.adapters.http.connections import Connections, Trust, redacted
+from taskimage.adapters.http.connections import Connections, redacted
+from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.challenge import Challenge
 from taskimage.model.errors import NotAllowed, Unreachable
 

@@ -1,0 +1,117 @@
+"""The repository that an image is published to: what it has, and sending what it lacks.
+
+Its layers are known by the keys of their inputs from the artifact ``buildcache`` beside its images, and everything
+else is asked for by digest. The artifact is believed for what it says exists, never for bytes; and when the registry
+turns out to have lost a layer, that is made and sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from taskimage.model.digest import Digest
+from taskimage.model.events import Notice, Warned
+from taskimage.model.oci import Platform, RawManifest
+from taskimage.model.reference import Reference
+from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, Layer
+from taskimage.verbs.existence import Existing, look_up
+from taskimage.verbs.tools import Tools
+
+if TYPE_CHECKING:
+    from taskimage.adapters.registry import Repository
+    from taskimage.verbs.content import Content
+
+__all__ = ["Destination"]
+
+
+class Destination:
+    """The repository ``fqn`` that an image is published to; ``cached``: its ``buildcache`` is read."""
+
+    def __init__(self, tools: Tools, fqn: str, *, cached: bool = True) -> None:
+        self._tools = tools
+        self._reference = Reference.parse(fqn)
+        self._cached = cached
+
+    @cached_property
+    def _repository(self) -> Repository:
+        return self._tools.registries.repository(self._reference, push=True)
+
+    # -- what is there ---------------------------------------------------------------------------------
+
+    def existing(
+        self, tag: str, platforms: Iterable[Platform], *, content: Digest | None = None
+    ) -> Existing | None:
+        """The image that ``tag`` names there, when that is what is wanted; told when it is something else.
+
+        ``content`` is what it is to be made of; None takes whatever the tag names, as flytekit does.
+        """
+        named = f"{self._reference.name}:{tag}"
+        found = look_up(self._tools.registries, dataclasses.replace(self._reference, tag=tag))
+        if found is None:
+            return None
+        facts = found.document.annotations
+        if content is not None and facts.get(CONTENT) == str(content):
+            return found  # which says for what platforms, too
+        if content is not None:
+            self._tools.listener(
+                Warned(
+                    f"{named} is there with other content ({found.digest}): building it, and moving the tag"
+                )
+            )
+            return None
+        if lacking := found.lacks(platforms):
+            missing = ", ".join(map(str, lacking))
+            self._tools.listener(Notice(f"{named} is there, and not for {missing}: building it"))
+            return None
+        if BUILDER not in facts:
+            self._tools.listener(Notice(f"{named} is there, and another builder made it; --force builds it"))
+        return found
+
+    @cached_property
+    def layers(self) -> Mapping[Digest, Layer]:
+        """The layers that the repository says it has, by the keys of their inputs."""
+        if not self._cached:
+            return {}
+        from taskimage.adapters.registry.buildcache import read_cache
+
+        return read_cache(self._repository, listener=self._tools.listener)
+
+    # -- what is sent ----------------------------------------------------------------------------------
+
+    def name(self, root: RawManifest, tags: Sequence[str]) -> None:
+        """Every one of ``tags`` means ``root``, which is there; a tag that does already is left alone."""
+        for tag in tags:
+            known = self._repository.head(tag)
+            if known is None or known.digest != root.digest:
+                self._repository.put_manifest(root, tag)
+
+    def fetch(self, root: RawManifest) -> None:
+        """The store has all of the image ``root``, which is there."""
+        from taskimage.adapters.images.registry import RegistrySource
+        from taskimage.adapters.images.store import StoreTarget
+        from taskimage.verbs.transfer import transfer
+
+        store = self._tools.store
+        transfer(
+            RegistrySource([self._repository], store), StoreTarget(store), root, listener=self._tools.listener
+        )
+
+    def publish(self, image: Assembled, *, tags: Sequence[str], content: Content) -> None:
+        """Send what the repository lacks of ``image``, then its manifests, and let ``tags`` mean it, in order."""
+        from taskimage.adapters.images.registry import RegistryTarget
+        from taskimage.verbs.transfer import transfer
+
+        target = RegistryTarget(
+            self._repository,
+            # The registry has the base's layers where the base is one of its own.
+            mount_from=[one.repository for one in content.bases if one.registry == self._reference.registry],
+            present={layer.descriptor.digest for layer in self.layers.values()},
+        )
+        transfer(content, target, image.root, names=tags, listener=self._tools.listener)
+        if self._cached:
+            from taskimage.adapters.registry.buildcache import write_cache
+
+            write_cache(self._repository, content.layers, listener=self._tools.listener)
