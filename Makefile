@@ -1,5 +1,5 @@
 # `make test` and `make demo` need nothing but python3 and, for the programs that judge, Debian and root.
-.PHONY: demo test unit check format setup bench bench-api docs lock
+.PHONY: demo test unit check format setup bench bench-api bench-registry docs lock
 
 test: check docs  ## everything: style, types, documentation, unit and integration tests
 	.venv/bin/python -m pytest -n auto --dist loadfile
@@ -20,10 +20,13 @@ demo: setup  ## build examples/quickstart, run a task in it, print its Image
 	scripts/demo
 
 bench: setup  ## measured against docker build or buildah, in one run
-	.venv/bin/python benchmarks/run.py
+	.venv/bin/python -m benchmarks.run
 
 bench-api: setup  ## Image and Reference, measured against flytekit and docker-image-py, in one run
-	.venv/bin/python benchmarks/api.py
+	.venv/bin/python -m benchmarks.api
+
+bench-registry: setup  ## push, pull and copy, measured against skopeo, in one run
+	.venv/bin/python -m benchmarks.registry
 
 docs: setup  ## the documentation, into site/: a warning is an error
 	.venv/bin/uv run --quiet --no-project --python .venv/bin/python \

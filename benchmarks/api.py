@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -15,6 +14,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.figures import machine
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("flytekit==1.16.31", "docker-image-py==0.2.0")
@@ -73,7 +74,7 @@ def main() -> int:
         imports["theirs"].append(_start(peers, "from flytekit.configuration import Image"))
         print(f"run {run + 1} done", file=sys.stderr)
     result = {
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "peers": PEERS,
         "runs": arguments.runs,
         "modules": _modules(),
@@ -153,8 +154,8 @@ def peer_python() -> str:
 
 
 def _measured_in(python: str, side: str) -> dict[str, float]:
-    command = [python, __file__, "--side", side]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    command = [python, "-m", "benchmarks.api", "--side", side]
+    done = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
+
+from benchmarks.commands import run
 
 HERE = Path(__file__).resolve().parent
 SPEC = HERE / "ml5.yaml"
@@ -61,7 +63,7 @@ class Taskimage:
         home = str(self._home)
         # uv's cache is a cache as any other.
         environment = {"TASKIMAGE_HOME": home, "UV_CACHE_DIR": f"{home}/uv"}
-        _run(
+        run(
             [str(Path(sys.executable).with_name("taskimage")), "build", "--quiet", str(self._spec)],
             environment,
         )
@@ -78,7 +80,7 @@ class Docker:
         self._environment = {"DOCKER_BUILDKIT": "1", "DOCKER_HOST": f"unix://{socket}"}
 
     def forget(self) -> None:
-        _run([self._docker, "builder", "prune", "--all", "--force"], self._environment)
+        run([self._docker, "builder", "prune", "--all", "--force"], self._environment)
 
     def build(self) -> None:
         command = [
@@ -91,11 +93,11 @@ class Docker:
             "bench",
             str(self._context),
         ]
-        _run(command, self._environment)
+        run(command, self._environment)
 
     def load_base(self, rootfs: Path) -> None:
         """Take ``rootfs``, a tar file, for the base image."""
-        _run([self._docker, "import", str(rootfs), "taskimage-bench-base"], self._environment)
+        run([self._docker, "import", str(rootfs), "taskimage-bench-base"], self._environment)
 
 
 class Buildah:
@@ -115,11 +117,11 @@ class Buildah:
         ]
 
     def forget(self) -> None:
-        _run(["buildah", *self._storage, "rmi", "--force", "bench"], {}, check=False)
-        _run(["buildah", *self._storage, "rmi", "--prune", "--force"], {}, check=False)
+        run(["buildah", *self._storage, "rmi", "--force", "bench"], {}, check=False)
+        run(["buildah", *self._storage, "rmi", "--prune", "--force"], {}, check=False)
 
     def build(self) -> None:
-        _run(
+        run(
             ["buildah", *self._storage, "build", "--quiet", "--layers", "--isolation", "chroot", "--network", "host",
              "--pull-never", "--tag", "bench", str(self._context)],
             {},
@@ -131,7 +133,7 @@ class Buildah:
         context.mkdir(exist_ok=True)
         shutil.copy(rootfs, context / "rootfs.tar")
         (context / "Dockerfile").write_text("FROM scratch\nADD rootfs.tar /\n")
-        _run(
+        run(
             ["buildah", *self._storage, "build", "--quiet", "--isolation", "chroot", "--tag", "taskimage-bench-base", str(context)],
             {},
         )  # fmt: skip
@@ -152,7 +154,7 @@ def make_base(folder: Path) -> Path:
     rootfs = folder / "base.tar"
     mirror = Mirrors.find((), Path("/etc/apt")).of("debian")[0]
     uv = Path(sys.executable).with_name("uv")
-    _run(
+    run(
         ["mmdebstrap", "--variant=apt", "--include=python3.11,ca-certificates", "--quiet",
          f"--customize-hook=copy-in {uv} /usr/local/bin",
          # What this host trusts, which may be a company's proxy.
@@ -211,11 +213,3 @@ def _answers(socket: Path, engine: subprocess.Popen[bytes]) -> bool:
             return True
         time.sleep(0.2)
     return False
-
-
-def _run(command: Sequence[str], environment: Mapping[str, str], *, check: bool = True) -> None:
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    if check and done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -13,7 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from peers import Buildah, Docker, Peer, Taskimage, docker_engine, make_base, make_context
+from benchmarks.figures import machine, spread
+from benchmarks.peers import Buildah, Docker, Peer, Taskimage, docker_engine, make_base, make_context
 
 HERE = Path(__file__).resolve().parent
 CASES = ("cold", "nothing changed")
@@ -34,12 +33,12 @@ def main() -> None:
             peer.load_base(base)
             times = measure([Taskimage(folder), Taskimage(folder, bytecode=False), peer], arguments.runs)
     result = {
-        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "runs": arguments.runs,
         "seconds": times,
     }
     arguments.json.write_text(json.dumps(result, indent=2) + "\n")
-    show(result["machine"], times, peer.name)
+    show(times, peer.name)
 
 
 def measure(peers: Sequence[Peer], runs: int) -> dict[str, dict[str, list[float]]]:
@@ -56,17 +55,18 @@ def measure(peers: Sequence[Peer], runs: int) -> dict[str, dict[str, list[float]
     return times
 
 
-def show(machine: str, times: dict[str, dict[str, list[float]]], against: str) -> None:
+def show(times: dict[str, dict[str, list[float]]], against: str) -> None:
     """A table with medians, spread, and how many times faster than ``against``."""
-    print(f"{machine}; wall seconds: median (smallest to largest), and how many times as fast as {against}\n")
+    print(
+        f"{machine()}; wall seconds: median (smallest to largest), and how many times as fast as {against}\n"
+    )
     print("| case | builder | seconds | ratio |")
     print("| --- | --- | --- | --- |")
     for case, by_peer in times.items():
         reference = statistics.median(by_peer[against])
         for name, seconds in by_peer.items():
-            median = statistics.median(seconds)
-            spread = f"{median:.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
-            print(f"| {case} | {name} | {spread} | {reference / median:.1f} |")
+            ratio = reference / statistics.median(seconds)
+            print(f"| {case} | {name} | {spread(seconds)} | {ratio:.1f} |")
 
 
 if __name__ == "__main__":
