@@ -287,7 +287,9 @@ def test_apt_packages_on_a_base_without_apt_say_why_not(case: Case, registry: Re
 
 def test_a_base_that_is_not_there_is_not_found(case: Case, registry: Registry) -> None:
     case.spec(base_image=f"{registry.host}/base:v9")
-    assert f"{registry.host}/base:v9" in case.fails(3)
+    said = case.fails(3)
+    assert f"there is no image '{registry.host}/base:v9'" in said
+    assert f"{case.spec_path}:" in said
 
 
 def test_a_layer_of_the_base_that_is_not_what_its_digest_says_is_refused(

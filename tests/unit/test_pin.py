@@ -191,6 +191,27 @@ def test_the_command_prints_what_it_can_and_fails_for_the_rest(
     assert "Not/An/Image" in err
 
 
+def test_an_image_for_one_platform_is_pinned_for_that_and_no_other(
+    registry: Registry, settings: Settings
+) -> None:
+    digest = registry.put_image("app:v1", make_image(LAYERS, platform="linux/amd64"))
+    name = f"{registry.host}/app:v1"
+    assert pin(name, platform=Platform.parse("linux/amd64"), settings=settings).digest == digest
+    with pytest.raises(NotFound, match="the image is for linux/amd64, and linux/arm64 is wanted"):
+        pin(name, platform=Platform.parse("linux/arm64"), settings=settings)
+
+
+def test_a_mirror_that_is_down_costs_no_patience(registry: Registry, tmp_path: Path) -> None:
+    digest = registry.put_image("app:v1", make_image(LAYERS))
+    with Registry() as mirror:
+        mirror.fail(Fault(status=500, times=None))
+        settings = Settings(
+            home=tmp_path, registries={registry.host: RegistrySettings(mirrors=(mirror.host,))}
+        )
+        assert pin(f"{registry.host}/app:v1", settings=settings).digest == digest
+        assert len(mirror.requests) == 1
+
+
 def test_what_names_no_image_is_refused_before_anybody_is_asked(
     registry: Registry, settings: Settings
 ) -> None:

@@ -153,6 +153,18 @@ def test_without_a_lock_an_image_of_another_builder_is_taken_and_told(
     assert "another builder made it; --force builds it" in err
 
 
+def test_a_tag_of_one_s_own_means_what_the_spec_says_now(published: Case, registry: Registry) -> None:
+    """Unlike flytekit's, it does not change with the spec; so it moves."""
+    words = ("build", "-t", "v1", str(published.spec_path))
+    first = published.run(*words)[1]
+    assert "nothing to do" in published.run(*words)[2]
+    published.spec(registry=registry.host, env={"A": "b"})
+    code, second, err = published.run(*words)
+    assert (code, "with other content" in err) == (0, True)
+    assert second != first
+    assert str(registry.manifest("demo", "v1").digest) == second.strip().partition("@")[2]
+
+
 def test_an_image_for_another_platform_is_not_the_one_that_is_wanted(
     published: Case, registry: Registry
 ) -> None:
@@ -262,6 +274,17 @@ def test_a_published_image_is_written_too_wherever_its_layers_are(
         layout = Store(published.home, layout=published.folder / str(number))
         document = json.loads(layout.read_blob(Digest.parse(digest)))
         assert all(layout.blob_path(Digest.parse(one["digest"])).exists() for one in document["layers"])
+
+
+def test_one_spec_gives_one_image_whichever_registry_it_goes_to(case: Case, registry: Registry) -> None:
+    """The spec's id, by which a running task knows its image, is that of the spec as it is written."""
+    with Registry() as other:
+        said = [
+            case.run("build", "--registry", one.host, str(case.spec_path))[1].strip()
+            for one in (registry, other)
+        ]
+        assert [one.partition("/")[0] for one in said] == [registry.host, other.host]
+        assert len({one.partition("/")[2] for one in said}) == 1
 
 
 def test_an_image_of_the_store_is_published_later(

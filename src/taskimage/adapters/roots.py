@@ -12,7 +12,7 @@ from pathlib import Path
 
 from taskimage.adapters.rootfs import Owned, Owners, unpack
 from taskimage.adapters.store import Store
-from taskimage.model.events import Done, Listener, Started, ignore
+from taskimage.model.events import Done, Listener, Started, counted, ignore
 from taskimage.model.oci import canonical_json
 from taskimage.transform.assemble import BuiltImage
 
@@ -53,4 +53,4 @@ def _unpack(store: Store, image: BuiltImage, home: Path, listener: Listener) -> 
         # Nobody else on the host has any business in here: an image may hold what its author keeps private.
         home.parent.mkdir(mode=0o700, exist_ok=True)
         tree.parent.rename(home)
-    listener(Done("unpack", f"Unpacked {len(layers)} layers"))
+    listener(Done("unpack", f"Unpacked {counted(len(layers), 'layer')}"))

@@ -15,7 +15,8 @@ def parser() -> Parser:
     """The arguments of ``copy``."""
     made = Parser(
         "copy",
-        "Copy an image from one place to another, bit for bit the same, and print where it is, pinned.\n"
+        "Copy an image from one place to another, and print where it is, pinned. Manifests and layers stay bit for\n"
+        "bit the same; what comes from a docker-archive, which has no manifest, gets one.\n"
         "A place is a reference (host/path:tag, host/path@sha256:…), oci:DIR[:NAME] (an image layout), or\n"
         "docker-archive:FILE[:NAME] (what docker save writes). What the target has is not sent again.",
         usage="[--platform OS/ARCH] SRC DST",

@@ -52,7 +52,7 @@ class Server(ThreadingTCPServer):
         if tls:
             # The handshake is a matter of each connection's thread.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="registry")
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name="registry", daemon=True)
         self._thread.start()
 
     @property

@@ -98,13 +98,13 @@ def build(
     destination = _destination(tools, wanted, push=push, cached=cached)
     anew = force or verify
     asked = None if anew else destination
-    # Without a lock the tag is known before anything is resolved, and means whatever it names there.
-    if asked and wanted.lock is None and (found := asked.existing(wanted.tag, wanted.platforms)):
+    # The tag that flytekit gives is known before anything is resolved, and means whatever it names there.
+    if asked and wanted.is_named_by_flytekit and (found := asked.existing(wanted.tag, wanted.platforms)):
         if keep:
             asked.fetch(found.raw)
         return _built(wanted, (wanted.tag,), found.raw, fresh=True, published=True)
     prepared = prepare(tools, wanted, force=force)
-    if asked and wanted.lock is not None:
+    if asked and not wanted.is_named_by_flytekit:
         first, *others = prepared.tags
         if found := asked.existing(first, wanted.platforms, content=prepared.content):
             asked.name(found.raw, others)
@@ -136,15 +136,15 @@ def _means(store: Store, name: str, root: RawManifest) -> bool:
 
 def _destination(tools: Tools, wanted: Order, *, push: bool | None, cached: bool) -> Destination | None:
     """Where the image is published to; None for nowhere."""
-    spec = wanted.loaded.spec
-    if push and not spec.registry:
+    registry = wanted.loaded.registry
+    if push and not registry:
         raise BadInput(
-            f"cannot push {spec.name!r}: it has no registry",
+            f"cannot push {wanted.fqn!r}: it has no registry",
             hint="name one: `registry:` in the spec, --registry, or TASKIMAGE_REGISTRY",
         )
     if push and tools.offline:
         raise BadInput("cannot push offline", hint="leave out --push, or --offline")
-    if push is False or tools.offline or not spec.registry:
+    if push is False or tools.offline or not registry:
         return None
     from taskimage.verbs.destination import Destination
 

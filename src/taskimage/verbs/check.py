@@ -17,7 +17,7 @@ from taskimage.model.lock import Wants
 from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
 from taskimage.model.spec.served import check_served
-from taskimage.verbs.lock import wants_of
+from taskimage.verbs.lock import lock_path, read_lock, wants_of
 from taskimage.verbs.prepare import load_spec
 from taskimage.verbs.resolve import Resolving
 from taskimage.verbs.tools import Tools
@@ -50,8 +50,9 @@ def check(
     """What a build of the spec in the YAML file ``path`` would find, in a fixed order.
 
     Looked at: whether the registry takes a push; for each platform whether Debian's archives or the base image
-    answer, and have what is named, and whether every Python package has a wheel; and the sandbox. Nothing is
-    made and nothing is left behind. Arguments are as for `build`.
+    answer, and have what is named, and whether every Python package has a wheel; and the sandbox. Versions are
+    those of the lock where there is one. Nothing is made, and nothing is left in the registry. Arguments are as
+    for `build`.
 
     Raises InvalidSpec and what else keeps the spec itself from being read.
     """
@@ -61,13 +62,14 @@ def check(
     check_served(spec)
     tools = Tools.of(loaded, settings=settings, listener=listener)
     requirements = requirements_of(loaded)
-    wants = wants_of(spec, requirements, None)
+    lock = read_lock(lock_path(path))
+    wants = wants_of(spec, requirements, lock)
     questions: list[Callable[[], list[Finding]]] = []
-    if spec.registry:
-        reference = Reference.parse(f"{spec.registry}/{spec.name}")
+    if loaded.registry:
+        reference = Reference.parse(loaded.fqn)
         questions.append(lambda: [_push(tools, reference)])
     for text in wants.platforms:
-        resolving = Resolving(tools, spec, wants, requirements, Platform.parse(text))
+        resolving = Resolving(tools, spec, wants, requirements, Platform.parse(text), keep=lock)
         questions.append(partial(_inputs, resolving, wants))
     questions.append(lambda: [_sandbox()])
     found: dict[int, list[Finding]] = {}

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from taskimage.adapters.registry import Registries, Repository
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput
+from taskimage.model.errors import BadInput, NotFound
 from taskimage.model.oci import Config, Index, Platform, RawManifest, parse_json
 from taskimage.model.reference import Reference
 
@@ -22,6 +22,13 @@ class Existing:
         self._where = where
         self.raw = raw
         self.document = raw.read(where=where)
+
+    @classmethod
+    def find(cls, repository: Repository, version: str) -> Existing | None:
+        """The image of a tag or digest; None where the registry says that it has none."""
+        raw = repository.manifest(version)
+        mark = "@" if ":" in version else ":"
+        return None if raw is None else cls(repository, raw, where=f"{repository.name}{mark}{version}")
 
     @property
     def digest(self) -> Digest:
@@ -39,6 +46,15 @@ class Existing:
         except BadInput:
             return ()  # something else than an image
 
+    def choose(self, platform: Platform) -> Digest:
+        """The digest of the manifest for ``platform``. Raises NotFound, which names the platforms that there are."""
+        if isinstance(self.document, Index):
+            return self.document.choose(platform, where=self._where).digest
+        if self.lacks([platform]):
+            there = ", ".join(map(str, self.platforms)) or "no platform"
+            raise NotFound(f"the image is for {there}, and {platform} is wanted", where=self._where)
+        return self.digest
+
     def lacks(self, wanted: Iterable[Platform]) -> tuple[Platform, ...]:
         """Those of ``wanted`` that it does not run on."""
         return tuple(one for one in wanted if not any(there.serves(one) for there in self.platforms))
@@ -49,6 +65,4 @@ def look_up(registries: Registries, reference: Reference) -> Existing | None:
 
     Raises NotAllowed, Unreachable and whatever else an answer means that is neither: nothing is assumed.
     """
-    repository = registries.repository(reference)
-    raw = repository.manifest(str(reference.digest or reference.tag or "latest"))
-    return None if raw is None else Existing(repository, raw, where=str(reference))
+    return Existing.find(registries.repository(reference), str(reference.digest or reference.tag or "latest"))

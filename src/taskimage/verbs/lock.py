@@ -46,7 +46,7 @@ def lock(
     Args:
         path: The YAML file.
         root: Where the spec's relative paths start; by default beside the file.
-        upgrade: Take the newest of everything.
+        upgrade: Take the newest of everything; of Python packages that a base image has, what it has now.
         upgrade_packages: Take the newest of these Python packages, and keep the rest.
         settings: By default, those of this process.
         listener: Hears of progress and warnings.

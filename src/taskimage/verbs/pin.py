@@ -10,8 +10,9 @@ from taskimage.adapters.registry import Registries, Repository
 from taskimage.adapters.settings import Settings
 from taskimage.model.digest import Digest
 from taskimage.model.errors import NotFound, TaskImageError
-from taskimage.model.oci import Index, Platform
+from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
+from taskimage.verbs.existence import Existing
 
 __all__ = ["pin", "pin_all"]
 
@@ -81,11 +82,8 @@ def _pinned(registries: Registries, reference: Reference, platform: Platform | N
         if platform is None:
             described = repository.head(version)
             return None if described is None else described.digest
-        raw = repository.manifest(version)
-        document = raw and raw.read(where=str(reference))
-        if isinstance(document, Index):
-            return document.choose(platform, where=str(reference)).digest
-        return None if raw is None else raw.digest
+        found = Existing.find(repository, version)
+        return None if found is None else found.choose(platform)
 
     digest = registries.read(reference, ask)
     if digest is None:

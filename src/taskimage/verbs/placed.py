@@ -17,8 +17,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
 
 
 @contextlib.contextmanager
-def placed(spec: ImageSpec, field: Literal["packages", "apt_packages"]) -> Iterator[None]:
-    """In the block, an error that names entries of ``field`` says where the spec has the first of them."""
+def placed(spec: ImageSpec, field: Literal["packages", "apt_packages", "base_image"]) -> Iterator[None]:
+    """In the block, an error that names entries of ``field`` says where the spec has the first of them.
+
+    With a base image everything else that is wrong is wrong with that.
+    """
     try:
         yield
     except (BadInput, NotFound, CannotBuild) as error:
@@ -28,6 +31,8 @@ def placed(spec: ImageSpec, field: Literal["packages", "apt_packages"]) -> Itera
 
 
 def _first_named(spec: ImageSpec, field: str, message: str) -> Key | None:
+    if field == "base_image":
+        return (field,) if spec.base_image else None
     told = _normal(message)
     for index, entry in enumerate(getattr(spec, field) or ()):
         name = _NAME.match(entry.strip())

@@ -53,8 +53,12 @@ class Order:
     @property
     def fqn(self) -> str:
         """The image's name, with its registry when it has one."""
-        spec = self.loaded.spec
-        return f"{spec.registry}/{spec.name}" if spec.registry else spec.name
+        return self.loaded.fqn
+
+    @property
+    def is_named_by_flytekit(self) -> bool:
+        """Whether flytekit's tag is all that the image is known by."""
+        return self.lock is None and not self.tag_was_asked_for
 
     @property
     def platforms(self) -> tuple[Platform, ...]:
@@ -134,10 +138,10 @@ def load_spec(
     spec = loaded.spec
     if platform is not None:
         spec = dataclasses.replace(spec, platform=platform)
-    registry = registry or (settings.registry if spec.registry is None else None)
-    if registry:
-        spec = dataclasses.replace(spec, registry=registry)
-    return dataclasses.replace(loaded, spec=spec)
+    wanted = registry or (settings.registry if spec.registry is None else spec.registry)
+    # Held to the same rules, and no part of the spec: its id and flytekit's tag are the same in every registry.
+    checked = dataclasses.replace(spec, registry=wanted).registry
+    return dataclasses.replace(loaded, spec=spec, registry=checked)
 
 
 def order(tools: Tools, loaded: LoadedSpec, *, locked: bool, tag: str | None) -> Order:

@@ -98,7 +98,7 @@ class Resolving:
     @cached_property
     def ground(self) -> Ground:
         """Everything that stands below the Python packages."""
-        with placed(self._spec, "apt_packages"):
+        with placed(self._spec, "base_image"), placed(self._spec, "apt_packages"):
             stand = _on_image if self._wants.base_image else _on_debian
             return stand(self._tools, self._wants, self.platform, self._kept)
 

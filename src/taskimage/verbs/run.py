@@ -115,7 +115,7 @@ def _named(tools: Tools, target: str, reference: Reference) -> Descriptor:
     tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
     known = find(tools.store, digest or target) or find(tools.store, tagged) or pulled(tools, reference)
     if known is None:
-        tools.listener(Notice(f"the store has no image {target!r:.200}: pulling {reference}"))
+        tools.listener(Notice(f"pulling {reference}, which the store does not have"))
         known = pull(tools, reference)
     return known
 

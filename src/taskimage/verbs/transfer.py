@@ -156,4 +156,5 @@ def _move(source: Source, target: Target, blobs: Sequence[Descriptor], listener:
     listener(Started("transfer", f"Moving to {target.name}", sum(blob.size for blob in blobs)))
     Crew.run(move, blobs)
     size = sum(moved.values()) / 1e6
-    listener(Done("transfer", f"Moved {counted(len(moved), 'blob')}, {size:.1f} MB, to {target.name}"))
+    done = f"Moved {counted(len(moved), 'blob')}, {size:.1f} MB, to {target.name}"
+    listener(Done("transfer", done if moved else f"All blobs are at {target.name} already"))

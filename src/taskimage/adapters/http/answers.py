@@ -14,6 +14,7 @@ __all__ = ["PASSING", "Transient", "judge", "passing", "retry_after", "unreachab
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 60.0
 _LATER = "try again later"
+_EARLY = "try again later; if this is an http:// address, look whether https:// is spoken there"
 _PROXIES = "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 _NETWORK = "check the name and this machine's network; behind a proxy set HTTPS_PROXY"
 
@@ -86,7 +87,8 @@ def unreachable(shown: str, error: Exception) -> Exception:
             # Asking again changes nothing.
             return Unreachable(
                 f"cannot reach {shown}: the certificate of {host} is not trusted ({cause.verify_message})",
-                hint="set SSL_CERT_FILE to the file with your organisation's certificate authorities",
+                hint="set SSL_CERT_FILE to the file with your organisation's certificate authorities, or for an "
+                "image registry `ca` in config.toml",
             )
         if isinstance(cause, ssl.SSLError):
             return Unreachable(
@@ -112,7 +114,7 @@ def _reason(host: str, causes: tuple[BaseException, ...]) -> tuple[str, str]:
     for kinds, reason, hint in reasons:
         if any(isinstance(cause, kinds) for cause in causes):
             return reason, hint
-    return f"{host} closed the connection early", _LATER
+    return f"{host} closed the connection early", _EARLY
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -13,7 +13,7 @@ from taskimage.adapters.http.connections import Connections
 from taskimage.adapters.registry.authorization import Authorization
 from taskimage.adapters.registry.endpoint import Endpoint, endpoint, mirrors
 from taskimage.adapters.registry.repository import Repository
-from taskimage.adapters.registry.session import Session
+from taskimage.adapters.registry.session import PAUSES, Session
 from taskimage.adapters.settings import Settings
 from taskimage.model.errors import TaskImageError
 from taskimage.model.reference import Reference
@@ -45,7 +45,7 @@ class Registries:
         self._environ = os.environ if environ is None else environ
         self._connections = Connections(self._environ, offline=offline)
         self._keychain = Keychain(self._environ, config=config)
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[tuple[str, bool], Session] = {}
         self._making = threading.Lock()
 
     def repository(self, reference: Reference, *, push: bool = False) -> Repository:
@@ -71,7 +71,7 @@ class Registries:
         """Where the images of ``reference`` are read: the mirrors that the settings name, then its own registry."""
         found = mirrors(reference.registry, reference.repository, self._settings, self._environ)
         return (
-            *(Repository(self._session(where), path) for where, path in found),
+            *(Repository(self._session(where, patient=False), path) for where, path in found),
             self.repository(reference),
         )
 
@@ -79,14 +79,17 @@ class Registries:
         """What talks to ``registry``."""
         return self._session(endpoint(registry, self._settings, self._environ))
 
-    def _session(self, where: Endpoint) -> Session:
+    def _session(self, where: Endpoint, *, patient: bool = True) -> Session:
         with self._making:
-            if where.registry not in self._sessions:
+            if (where.registry, patient) not in self._sessions:
                 authorization = Authorization(
                     where.registry,
                     self._connections,
                     lambda repository: self._keychain.find(where.registry, repository),
                     trust=lambda host: endpoint(host, self._settings, self._environ).trust,
                 )
-                self._sessions[where.registry] = Session(where, self._connections, authorization)
-            return self._sessions[where.registry]
+                # A mirror is a shortcut: nobody waits for one.
+                pauses = PAUSES if patient else ()
+                session = Session(where, self._connections, authorization, pauses=pauses)
+                self._sessions[where.registry, patient] = session
+            return self._sessions[where.registry, patient]

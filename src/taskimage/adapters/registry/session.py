@@ -30,9 +30,12 @@ from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["Answer", "Request", "Session"]
+__all__ = ["PAUSES", "Answer", "Request", "Session"]
 
 T = TypeVar("T")
+
+PAUSES: Final = (0.3, 1.0, 3.0, 8.0)
+"""Seconds to wait before each further attempt."""
 
 _CHUNK: Final = 1 << 18
 _REDIRECTS: Final = 5
@@ -92,7 +95,7 @@ class Session:
         connections: Connections,
         authorization: Authorization,
         *,
-        pauses: Sequence[float] = (0.3, 1.0, 3.0, 8.0),
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
         self.endpoint = endpoint
         self._connections = connections

@@ -266,7 +266,8 @@ class _Upload:
                 return
 
     def _request(self, method: str, path: str, **more: Any) -> Request:
-        doing = f"upload blob {self._descriptor.digest.short} to {self._repository.name}"
+        blob = f"upload blob {self._descriptor.digest.short}" if self._descriptor.size else "push"
+        doing = f"{blob} to {self._repository.name}"
         return self._repository.request(method, path, doing, **more)
 
 

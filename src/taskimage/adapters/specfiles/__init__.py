@@ -40,14 +40,21 @@ Found = TypeVar("Found")
 class LoadedSpec:
     """A spec and where it came from.
 
-    ``root`` is where relative paths start, when that was decided; otherwise they are looked for beside
+    ``registry`` is where its image goes: the spec's own, unless something else was decided, which leaves the
+    spec as flytekit knows it. ``root`` is where relative paths start, when that was decided; otherwise they are looked for beside
     the file, then in the working directory. ``warnings`` tell how the file was read.
     """
 
     spec: ImageSpec
     path: Path | None = None
     root: Path | None = None
+    registry: str | None = None
     warnings: tuple[Warned, ...] = ()
+
+    @property
+    def fqn(self) -> str:
+        """The image's name, with its registry when it has one."""
+        return f"{self.registry}/{self.spec.name}" if self.registry else self.spec.name
 
     def beside(self, name: str) -> Path:
         """Where the file ``name`` of the spec is: in the first folder that has it, else in the first."""
