@@ -41,7 +41,7 @@ __all__ = [
     "together",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Moves whenever the same layers and configuration would give another manifest: part of every image's key."""
 
 CREATED = "org.opencontainers.image.created"

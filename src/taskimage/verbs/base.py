@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters import layout
 from taskimage.adapters.crew import Crew
+from taskimage.adapters.images.blob import Blob
 from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import StoreTarget
 from taskimage.model.base import BaseFacts
@@ -129,27 +130,26 @@ class Base:
         store = self._tools.store
         return [(store.blob_path(layer.digest), layer.digest) for layer in self.image.manifest.layers]
 
-    def fetch(self, descriptors: Sequence[Descriptor] | None = None) -> None:
-        """The store has the blobs of ``descriptors``, by default those of all layers."""
+    def blob(self, descriptor: Descriptor) -> Blob:
+        """One of its layers: the store's, else as it comes from its registry."""
+        return self._source.blob(descriptor)
+
+    def fetch(self) -> None:
+        """The store has all of its layers."""
         store, tell = self._tools.store, self._tools.listener
-        wanted = self.image.manifest.layers if descriptors is None else descriptors
         with self._reading:
-            missing = [one for one in wanted if not store.blob_path(one.digest).exists()]
+            missing = [one for one in self.image.manifest.layers if not store.blob_path(one.digest).exists()]
             if not missing:
                 return
+            what = f"{counted(len(missing), 'layer')} of {self._pin.name}"
             total = sum(one.size for one in missing)
-            tell(Started("base", f"Fetching {counted(len(missing), 'layer')} of {self._pin.name}", total))
+            tell(Started("base", f"Fetching {what}", total))
             target = StoreTarget(store)
             Crew.run(
-                lambda one: target.put(self._source.blob(one), lambda amount: tell(Moved("base", amount))),
+                lambda one: target.put(self.blob(one), lambda amount: tell(Moved("base", amount))),
                 sorted(missing, key=lambda one: -one.size),
             )
-            tell(
-                Done(
-                    "base",
-                    f"Fetched {counted(len(missing), 'layer')} of {self._pin.name}, {total / 1e6:.1f} MB",
-                )
-            )
+            tell(Done("base", f"Fetched {what}, {total / 1e6:.1f} MB"))
 
 
 def _opened(path: Path) -> BinaryIO:

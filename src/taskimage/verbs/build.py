@@ -120,9 +120,9 @@ def build(
     if destination:
         destination.publish(image, tags=prepared.tags, content=content)
         if keep:
-            content.complete(image)
+            destination.fetch(image.root)
         return _built(wanted, prepared.tags, image.root, made=content.made, published=True)
-    content.complete(image)
+    content.complete()
     new = [name for name in prepared.names if not _means(tools.store, name, image.root)]
     for name in new:
         layout.tag(tools.store, name, image.root.descriptor)

@@ -57,6 +57,7 @@ class Content:
         self._anew = anew
         self._verify = verify
         self._bases: dict[Platform, Base] = {}
+        self._below: dict[Digest, Base] = {}
         self._restore: dict[Digest, Callable[[], None]] = {}
         self.made = 0
         """How many layers had to be made."""
@@ -84,13 +85,12 @@ class Content:
         self._tools.store.put_blob(whole.root.data)
         return whole
 
-    def complete(self, image: Assembled) -> None:
-        """The store has every blob of ``image``."""
+    def complete(self) -> None:
+        """The store has every layer, those of the bases too."""
         for base in self._bases.values():
             base.fetch()
-        for one in image.images:
-            for layer in one.manifest.layers:
-                self._open(layer).close()
+        for layer in self.layers.values():
+            self._open(layer.descriptor).close()
 
     # -- a place to read from --------------------------------------------------------------------------
 
@@ -100,6 +100,8 @@ class Content:
 
     def blob(self, descriptor: Descriptor) -> Blob:
         """A blob of the assembled image, which is fetched or made when it is read and the store lacks it."""
+        if (base := self._below.get(descriptor.digest)) is not None:
+            return base.blob(descriptor)
         where = str(self._tools.store.blob_path(descriptor.digest))
         hint = "remove that file and build the image again"
         return FileBlob(descriptor, partial(self._open, descriptor), where, hint)
@@ -141,7 +143,7 @@ class Content:
             return None
         base = Base(self._tools, planned.lock.image, planned.lock.platform)
         self._bases[planned.lock.platform] = base
-        self._restore |= {layer.digest: partial(base.fetch, [layer]) for layer in base.image.manifest.layers}
+        self._below |= dict.fromkeys((layer.digest for layer in base.image.manifest.layers), base)
         return base
 
     def _maker(self, planned: Planned, base: Base | None) -> Maker:
