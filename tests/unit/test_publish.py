@@ -80,6 +80,20 @@ def test_with_a_lock_two_requests_tell_that_there_is_nothing_to_do(
     assert [line.split()[0] for line in asked(registry)] == ["GET", "HEAD"]
 
 
+def test_who_may_only_pull_is_told_that_there_is_nothing_to_do(case: Case) -> None:
+    with Registry(auth="bearer", username="me", password="secret") as registry:
+        auths = {registry.host: {"username": "me", "password": "secret"}}
+        (case.folder / "docker.json").write_text(json.dumps({"auths": auths}))
+        case.spec(registry=registry.host, registry_config="docker.json")
+        case.lock()
+        reference = case.build()
+        registry.clear_requests()
+        assert case.build() == reference
+        scopes = [one.path for one in registry.requests if "/token" in one.path]
+        assert len(scopes) == 1
+        assert "push" not in scopes[0]
+
+
 def test_a_cold_machine_with_a_lock_neither_fetches_nor_makes_what_the_registry_has(
     published: Case, registry: Registry
 ) -> None:

@@ -83,8 +83,10 @@ class Destination:
 
     def name(self, root: RawManifest, tags: Sequence[str]) -> None:
         """Every one of ``tags`` means ``root``, which is there; a tag that does already is left alone."""
+        # Where there is nothing to do, the right to push is not needed.
+        reading = self._tools.registries.repository(self._reference)
         for tag in tags:
-            known = self._repository.head(tag)
+            known = reading.head(tag)
             if known is None or known.digest != root.digest:
                 self._repository.put_manifest(root, tag)
 
