@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterator
+from typing import Literal
 from urllib.request import Request, urlopen
 
 import pytest
@@ -299,6 +301,38 @@ def test_one_spec_gives_one_image_whichever_registry_it_goes_to(case: Case, regi
         ]
         assert [one.partition("/")[0] for one in said] == [registry.host, other.host]
         assert len({one.partition("/")[2] for one in said}) == 1
+
+
+@pytest.mark.parametrize("auth", ["basic", "bearer"])
+def test_a_password_is_in_nothing_that_is_left_of_a_build(
+    case: Case, auth: Literal["basic", "bearer"]
+) -> None:
+    """In no record, blob, lock or line of what is said, neither plain nor encoded; whether it serves or not."""
+    canary = "c4n4ry/secret"
+    with Registry(auth=auth, username="me", password=canary) as registry:
+        registry.put_blob("base", b"")
+        case.spec(registry=registry.host, registry_config="docker.json")
+        said: list[str] = []
+        for password in ("another", canary):
+            auths = {registry.host: {"auth": b64encode(f"me:{password}".encode()).decode()}}
+            (case.folder / "docker.json").write_text(json.dumps({"auths": auths}))
+            case.run("lock", str(case.spec_path))
+            said += case.run("build", str(case.spec_path))[1:]
+        assert said[2].startswith(registry.host)
+        tokens = [one.authorization.partition(" ")[2] for one in registry.requests if one.authorization]
+        content = [path.read_bytes() for path in (*case.home.rglob("*"), case.lock_path) if path.is_file()]
+        content += [path.read_bytes() for path in registry.blobs.values()]
+        everything = b"".join(content) + "".join(said).encode()
+        for secret in (canary, b64encode(canary.encode()).decode(), *tokens):
+            assert secret.encode() not in everything
+
+
+def test_a_registry_may_have_an_address_of_ipv6(case: Case) -> None:
+    with Registry(address="::1") as registry:
+        assert registry.host.startswith("[::1]:")
+        assert case.run("build", "--registry", registry.host, str(case.spec_path))[1].startswith(
+            registry.host
+        )
 
 
 def test_an_image_of_the_store_is_published_later(

@@ -138,10 +138,9 @@ def load_spec(
     spec = loaded.spec
     if platform is not None:
         spec = dataclasses.replace(spec, platform=platform)
+    # What is decided elsewhere is no part of the spec: its id and flytekit's tag are the same in every registry.
     wanted = registry or (settings.registry if spec.registry is None else spec.registry)
-    # Held to the same rules, and no part of the spec: its id and flytekit's tag are the same in every registry.
-    checked = dataclasses.replace(spec, registry=wanted).registry
-    return dataclasses.replace(loaded, spec=spec, registry=checked)
+    return dataclasses.replace(loaded, spec=spec, registry=wanted.lower() if wanted else None)
 
 
 def order(tools: Tools, loaded: LoadedSpec, *, locked: bool, tag: str | None) -> Order:
