@@ -87,7 +87,7 @@ def test_what_the_store_does_not_know_is_pulled_and_told_and_then_known(
     image = wanted(tools, target)
     assert image.digest == for_everybody(docker=docker).parts[1].digest
     assert [one.text for one in events if isinstance(one, Notice)] == [
-        f"the store has no image '{target}': pulling {target}"
+        f"pulling {target}, which the store does not have"
     ]
     asked(registry)
     for same in (target, f"{target}:latest"):
