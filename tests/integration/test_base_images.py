@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -129,7 +130,15 @@ def test_the_base_is_below_bit_for_bit(site: Site, built: str) -> None:
 
 
 def test_other_tools_pull_it_and_find_the_same_digests(site: Site, built: str, tmp_path: Path) -> None:
-    name, _, digest = built.partition("@")
+    _unpacked_by_umoci(built, tmp_path)
+    assert built.partition("@")[2] in (tmp_path / "out/index.json").read_text()
+    assert (tmp_path / "bundle/rootfs/opt/venv/pyvenv.cfg").exists()
+    assert (tmp_path / "bundle/rootfs/usr/bin/curl").exists()
+
+
+def _unpacked_by_umoci(reference: str, folder: Path) -> None:
+    """The image as skopeo pulls it, in ``out``, and as umoci unpacks that, in ``bundle``."""
+    name, _, digest = reference.partition("@")
     source = f"docker://{name.rpartition(':')[0]}@{digest}"
     words = [
         "skopeo",
@@ -138,17 +147,14 @@ def test_other_tools_pull_it_and_find_the_same_digests(site: Site, built: str, t
         "-q",
         "--src-tls-verify=false",
         source,
-        f"oci:{tmp_path}/out:x",
+        f"oci:{folder}/out:x",
     ]
     subprocess.run(words, check=True, capture_output=True)
-    assert digest in (tmp_path / "out/index.json").read_text()
     subprocess.run(
-        ["umoci", "unpack", "--image", f"{tmp_path}/out:x", f"{tmp_path}/bundle"],
+        ["umoci", "unpack", "--image", f"{folder}/out:x", f"{folder}/bundle"],
         check=True,
         capture_output=True,
     )
-    assert (tmp_path / "bundle/rootfs/opt/venv/pyvenv.cfg").exists()
-    assert (tmp_path / "bundle/rootfs/usr/bin/curl").exists()
 
 
 def test_an_image_of_docker_s_schema_2_serves_as_well(site: Site, built: str) -> None:
@@ -162,15 +168,52 @@ def test_an_image_of_docker_s_schema_2_serves_as_well(site: Site, built: str) ->
     )
 
 
-def test_the_image_that_was_built_can_be_a_base_itself(site: Site, built: str) -> None:
-    """A child of ours: what is in the parent's environment is not a system package, and is installed anew."""
-    name = built.partition("@")[0]
-    spec = site.spec("child", base_image=name, packages=["pytz"])
-    reference = site.command.succeed("build", str(spec)).strip()
-    assert (
-        site.command.succeed("run", reference, "--", "python", "-c", "import pytz, numpy; print('child')")
-        == "child\n"
+@pytest.fixture(scope="module")
+def child(site: Site, built: str) -> str:
+    """An image on the one that was built, with another version of one of its packages."""
+    spec = site.spec("child", base_image=built.partition("@")[0], packages=["pandas<2.2", "pytz==2024.1"])
+    site.command.succeed("lock", str(spec))
+    return site.command.succeed("build", str(spec)).strip()
+
+
+def test_the_image_that_was_built_can_be_a_base_itself(site: Site, child: str) -> None:
+    """What its environment has counts as installed, as what the interpreter has itself."""
+    lock = (site.folder / "child.lock.toml").read_text()
+    installed, _, rest = lock.partition("base-installed = [")[2].partition("]")
+    replaced, _, wheels = rest.partition("base-replaced = [")[2].partition("]")
+    assert '"pandas 2.1.' in installed
+    assert '"numpy 1.24.2"' in installed
+    assert '"pytz 20' in replaced
+    assert [line.split('"')[1] for line in wheels.splitlines() if "whl" in line] == ["pytz"]
+
+
+def test_of_the_version_that_a_child_replaces_nothing_is_left(site: Site, child: str) -> None:
+    program = (
+        "import json, pytz, pandas, importlib.metadata as m;"
+        "print(json.dumps([pytz.__version__, [d.version for d in m.distributions(name='pytz')], pandas.__file__,"
+        " [str(f) for d in ('pytz', 'pandas') for f in m.files(d) if not f.locate().exists()]]))"
     )
+    found = json.loads(site.command.succeed("run", child, "--", "python", "-c", program))
+    assert found == [
+        "2024.1",
+        ["2024.1"],
+        "/opt/venv/lib/python3.11/site-packages/pandas/__init__.py",
+        [],
+    ]
+
+
+def test_other_tools_find_the_same_files_in_a_child(site: Site, child: str, tmp_path: Path) -> None:
+    _unpacked_by_umoci(child, tmp_path)
+    packages = tmp_path / "bundle/rootfs/opt/venv/lib/python3.11/site-packages"
+    assert [path.name for path in packages.glob("pytz-*")] == ["pytz-2024.1.dist-info"]
+    rows = (packages / "pytz-2024.1.dist-info/RECORD").read_text().splitlines()
+    files = {str(path.relative_to(packages)) for path in packages.glob("pytz/**/*") if path.is_file()}
+    assert {file for file in files if "__pycache__" not in file} == {
+        row.partition(",")[0] for row in rows if row.startswith("pytz/")
+    }
+    assert {path.name.partition(".")[0] for path in packages.glob("pytz/__pycache__/*")} == {
+        Path(file).stem for file in files if re.fullmatch(r"pytz/[^/]+\.py", file)
+    }
 
 
 def test_without_its_python_a_wanted_version_needs_an_interpreter_of_its_own(site: Site) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskimage.model.base import BaseFacts, Distribution, Interpreter
+from taskimage.model.base import BaseFacts, Distribution, Environment, Interpreter
 from taskimage.model.errors import BadInput
 from taskimage.model.oci.document import canonical_json
 
@@ -32,6 +32,7 @@ FACTS = st.builds(
     musl=st.booleans(),
     links=st.dictionaries(TEXT, TEXT, max_size=2),
     interpreters=st.lists(INTERPRETERS, max_size=2).map(tuple),
+    environment=st.none() | st.builds(Environment, path=TEXT, executable=TEXT),
     texts=st.dictionaries(TEXT, TEXT, max_size=2),
     keyrings=st.dictionaries(TEXT, st.binary(max_size=20), max_size=2),
 )
@@ -46,12 +47,13 @@ def test_facts_are_read_as_they_were_written(facts: BaseFacts) -> None:
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        ({"format": 0}, "base.format is 0"),
+        ({"format": 1}, "base.format is 1"),
         ({"format": None}, "base.format is None"),
         ({"glibc": "two"}, "base.glibc is 'two'; wanted two numbers"),
         ({"glibc": "2.3.4"}, "base.glibc is '2.3.4'"),
         ({"musl": "yes"}, "base.musl is 'yes'"),
         ({"links": []}, "base.links is"),
+        ({"environment": {"path": "/opt/venv"}}, "base.environment.executable is None"),
         ({"keyrings": {"k": "no base64"}}, "base.keyrings has 'no base64'"),
         ({"interpreters": [{"executable": "/usr/bin/python3.11"}]}, r"base\.interpreters\[0\]\.version"),
         (

@@ -75,17 +75,24 @@ def config(registry: Registry, document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def members(registry: Registry, document: Mapping[str, Any]) -> dict[str, bytes]:
-    """Every file and link of an image's layers, the upper ones winning."""
+    """Every file and link of an image's layers, the upper ones winning, without what their whiteouts hide."""
     found: dict[str, bytes] = {}
     for described in document["layers"]:
+        layer: dict[str, bytes] = {}
         with tarfile.open(registry.blobs[Digest.parse(described["digest"])]) as archive:
             for member in archive:
                 if member.isreg():
                     stream = archive.extractfile(member)
                     assert stream is not None
-                    found[member.name] = stream.read()
+                    layer[member.name] = stream.read()
                 elif member.issym():
-                    found[member.name] = f"-> {member.linkname}".encode()
+                    layer[member.name] = f"-> {member.linkname}".encode()
+        for path in [path for path in layer if "/.wh." in path]:
+            del layer[path]
+            hidden = path.removesuffix(".wh..wh..opq").replace("/.wh.", "/")
+            for old in [old for old in found if old == hidden or old.startswith(f"{hidden.rstrip('/')}/")]:
+                del found[old]
+        found |= layer
     return found
 
 
@@ -317,3 +324,99 @@ def test_spec_s_own_credentials_are_used_for_its_registry(case: Case) -> None:
         auths = {closed.host: {"username": "me", "password": "secret"}}
         (case.folder / "docker.json").write_text(json.dumps({"auths": auths}))
         assert case.build().startswith(f"{closed.host}/demo:")
+
+
+# -- on an image of our own --------------------------------------------------------------------------------
+
+
+SITE = "opt/venv/lib/python3.11/site-packages"
+
+
+@pytest.fixture
+def indexed(based: Case) -> Case:
+    """Two versions of lib are on the index, and plugin, which needs it."""
+    points = b"[console_scripts]\nlib = lib:main\nold = lib:main\n"
+    based.index.add(
+        "lib", "1.0",
+        files={
+            "lib/__init__.py": b"v = 1\n", "lib/old.py": b"", "lib/gone/x.py": b"", "shared/note": b"same",
+            "lib-1.0.dist-info/entry_points.txt": points,
+        },
+    )  # fmt: skip
+    less = points.replace(b"old = lib:main\n", b"")
+    based.index.add(
+        "lib", "0.9", files={"lib/__init__.py": b"v = 0\n", "lib-0.9.dist-info/entry_points.txt": less}
+    )
+    based.index.add("plugin", "1.0", files={"plugin.py": b"", "shared/note": b"same"}, needs=["lib"])
+    return based
+
+
+def on_base(case: Case, registry: Registry, image: str, **fields: Any) -> None:
+    """The spec has ``image`` for its base, and goes to the registry."""
+    case.spec(base_image=image, registry=registry.host, apt_packages=[], **fields)
+
+
+def parent_on(case: Case, registry: Registry, files: Files) -> str:
+    """The name of an image with lib 1.0 and plugin 1.0 for Python 3.11, built on a base with ``files``."""
+    registry.put_image("base:other", base(files))
+    packages = ["lib", "plugin"]
+    on_base(case, registry, f"{registry.host}/base:other", name="parent", packages=packages)
+    return case.build().partition("@")[0]
+
+
+def test_what_the_environment_of_a_base_has_counts_as_installed(indexed: Case, registry: Registry) -> None:
+    parent = parent_on(indexed, registry, with_python("other 2.0"))
+    on_base(indexed, registry, parent, packages=["plugin", "lib>=1", "other"])
+    indexed.lock()
+    text = indexed.lock_path.read_text()
+    rows = "".join(f'    "{row}",\n' for row in ("lib 1.0", "other 2.0", "plugin 1.0"))
+    assert f"base-installed = [\n{rows}]\nbase-replaced = []\n" in text
+    assert "wheels = []" in text
+    files = members(registry, manifest(registry, indexed.build()))
+    assert {f"{SITE}/plugin.py", f"{SITE}/lib/old.py", "opt/venv/bin/old"} < files.keys()
+
+
+def test_of_a_version_that_is_replaced_nothing_is_left(indexed: Case, registry: Registry) -> None:
+    parent = parent_on(indexed, registry, with_python())
+    on_base(indexed, registry, parent, packages=["lib<1"])
+    indexed.lock()
+    assert 'base-replaced = [\n    "lib 1.0",\n]\n' in indexed.lock_path.read_text()
+    child = indexed.build()
+    files = members(registry, manifest(registry, child))
+    assert files[f"{SITE}/lib/__init__.py"] == b"v = 0\n"
+    assert not [path for path in files if "lib-1.0" in path or path.startswith(f"{SITE}/lib/gone")]
+    assert not {f"{SITE}/lib/old.py", "opt/venv/bin/old"} & files.keys()
+    # Another distribution has it too.
+    assert files[f"{SITE}/shared/note"] == b"same"
+    assert {f"{SITE}/plugin.py", f"{SITE}/lib-0.9.dist-info/RECORD", "opt/venv/bin/lib"} < files.keys()
+    # And whoever stands on that finds the new one only.
+    on_base(indexed, registry, child.partition("@")[0], packages=["lib", "plugin"])
+    indexed.lock()
+    rows = '    "lib 0.9",\n    "plugin 1.0",\n'
+    assert f"base-installed = [\n{rows}]\nbase-replaced = []\n" in indexed.lock_path.read_text()
+
+
+def test_an_environment_for_another_python_is_hidden_as_a_whole(indexed: Case, registry: Registry) -> None:
+    """Here the base has two, and the parent took the other one."""
+    other = {"usr/bin/python3.12": PYTHON.replace(b"3.11.9", b"3.12.1")}
+    parent = parent_on(indexed, registry, {**with_python(), **other})
+    on_base(indexed, registry, parent, python_version="3.12", packages=["lib"])
+    code, _, err = indexed.run("lock", str(indexed.spec_path))
+    assert code == 0
+    assert "the base image's environment at /opt/venv is for another Python: nothing of it is left" in err
+    assert "environment-hidden = true" in indexed.lock_path.read_text()
+    files = members(registry, manifest(registry, indexed.build()))
+    assert files["opt/venv/bin/python"] == b"-> /usr/bin/python3.12"
+    assert not [path for path in files if path.startswith("opt/venv/lib/python3.11/")]
+    assert "opt/venv/lib/python3.12/site-packages/lib/__init__.py" in files
+
+
+def test_files_of_an_environment_are_hidden_where_a_link_of_the_base_leads(
+    indexed: Case, registry: Registry
+) -> None:
+    links: Files = {"opt": "var/opt", "var/opt/there": b""}
+    parent = parent_on(indexed, registry, {**with_python(), **links})
+    on_base(indexed, registry, parent, packages=["lib<1"])
+    files = members(registry, manifest(registry, indexed.build()))
+    assert f"var/{SITE}/lib-0.9.dist-info/METADATA" in files
+    assert not [path for path in files if "lib-1.0" in path or path.startswith("opt/")]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
-from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
+from taskimage.model.lock import BasePin, DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
 from taskimage.model.lockfile import diff, dumps, loads, stale
 from taskimage.model.oci import Platform
 
@@ -61,6 +61,26 @@ def test_a_standalone_interpreter_is_pinned_by_digest() -> None:
     platform = dataclasses.replace(LOCK.platforms[0], python=python)
     lock = dataclasses.replace(LOCK, platforms=(platform,))
     assert loads(dumps(lock), where="x") == lock
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_base_image_is_pinned_with_what_is_used_and_what_is_replaced_of_it(*, hidden: bool) -> None:
+    image = BasePin(
+        name="ghcr.io/org/base:v1", digest=Digest.of(b"index"), manifest=Digest.of(b"manifest"), glibc="2.36",
+        links=("home var/home",), installed=("numpy 1.24.2",), replaced=("six 1.17.0",), environment_hidden=hidden,
+    )  # fmt: skip
+    lock = dataclasses.replace(LOCK, platforms=(dataclasses.replace(LOCK.platforms[0], image=image),))
+    text = dumps(lock)
+    assert loads(text, where="x") == lock
+    assert 'base-replaced = [\n    "six 1.17.0",\n]\n' in text
+    assert ("environment-hidden = true" in text) == hidden
+    with pytest.raises(BadInput, match="environment-hidden = 'no' is no bool"):
+        loads(
+            text.replace('glibc = "2.36"', 'environment-hidden = "no"').replace(
+                ", environment-hidden = true", ""
+            ),
+            where="x",
+        )
 
 
 @settings(max_examples=50)

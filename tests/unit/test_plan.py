@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskimage.model.digest import Digest
-from taskimage.model.lock import DebPin, PlatformLock, PythonPin, WheelPin
+from taskimage.model.lock import BasePin, DebPin, PlatformLock, PythonPin, WheelPin
 from taskimage.model.oci import Platform
 from taskimage.transform.plan import LayerPlan, plan
 
@@ -85,6 +85,25 @@ def test_debian_s_python_is_compiled_by_no_other_interpreter(source: str, compil
     )
     plans = plan(lock, effects=["1"], environment=["opt/venv"], bytecode=["3.11.7", "1"])
     assert [item.debs for item in plans if item.kind == "bytecode"] == [(deb,)] * compiled
+
+
+def test_what_is_hidden_of_a_base_changes_the_environment_s_layer_and_no_other() -> None:
+    """The base says which files that are, so another base is another layer; where nothing is hidden it is not."""
+
+    def keys(manifest: bytes = b"1", **fields: object) -> dict[str, Digest]:
+        image = BasePin(name="base", digest=Digest.of(b""), manifest=Digest.of(manifest), **fields)  # type: ignore[arg-type]
+        lock = PlatformLock(
+            platform=Platform("linux", "amd64"), suite="", image=image, wheels=(wheel("idna"),),
+            python=PythonPin(version="3.11.2", source="base", path="/usr/bin/python3.11"),
+        )  # fmt: skip
+        plans = plan(lock, effects=["1"], environment=["opt/venv"], bytecode=[])
+        return {item.kind: item.key for item in plans if item.kind != "effects"}
+
+    plain, one, other = keys(), keys(replaced=("idna 1",)), keys(replaced=("idna 2",))
+    whole, moved = keys(environment_hidden=True), keys(b"2", replaced=("idna 1",))
+    assert len({found["environment"] for found in (plain, one, other, whole, moved)}) == 5
+    assert len({found["wheels"] for found in (plain, one, other, whole, moved)}) == 1
+    assert plain == keys(b"2")
 
 
 def test_a_big_wheel_has_a_layer_of_its_own() -> None:

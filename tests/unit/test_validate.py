@@ -141,7 +141,9 @@ MEMBERS: list[tuple[tuple[tarfile.TarInfo, bytes], str]] = [
     (member("../up", b""), "'../up' is not a plain path"),
     (member("./dot", b""), "'./dot' is not a plain path"),
     (member("etc//a", b""), "'etc//a' is not a plain path"),
-    (member("etc/.wh.a", b""), "'etc/.wh.a' is a whiteout"),
+    (member("etc/.wh.a", b""), "'etc/.wh.a' hides nothing of a lower layer"),
+    (member("etc/.wh.", b""), "'etc/.wh.' hides nothing of a lower layer"),
+    (member("etc/.wh..wh..opq", b""), "'etc/.wh..wh..opq' hides nothing of a lower layer"),
     (member("etc/a", b"again"), "'etc/a' is there twice"),
     (member("usr/x", b""), "'usr/x' stands in a layer before its directory, or without it"),
     (member("etc/a/b", b""), "'etc/a/b' stands in a layer before its directory, or without it"),
@@ -211,6 +213,35 @@ def test_a_directory_over_a_link_is_named_since_it_would_replace_it() -> None:
 
 def test_a_file_may_be_replaced_by_a_higher_layer() -> None:
     assert Image(tar(*SOUND), tar(member("etc"), member("etc/a", b"new"))).findings() == []
+
+
+GONE = (member("etc"), member("etc/.wh.a", b""))
+FOLDER_GONE = (member(".wh.etc", b""),)
+ALL_GONE = (member("etc"), member("etc/.wh..wh..opq", b""), member("etc/b", b"new"))
+
+
+@pytest.mark.parametrize(
+    ("hiding", "above"),
+    [
+        (GONE, (member("etc"), member("etc/a"))),
+        (FOLDER_GONE, (member("etc", b""),)),
+        (ALL_GONE, (member("etc"), member("etc/a"))),
+    ],
+    ids=["a file", "a folder", "all that is in a folder"],
+)
+def test_what_a_whiteout_hides_is_gone_for_higher_layers(hiding: Any, above: Any) -> None:
+    assert Image(tar(*SOUND), tar(*hiding), tar(*above)).findings() == []
+
+
+def test_a_whiteout_leaves_alone_what_its_own_layer_has() -> None:
+    found = Image(tar(*SOUND), tar(*ALL_GONE), tar(member("etc"), member("etc/b"))).findings()
+    assert found == ["layer 2: 'etc/b' is a dir over a file of a lower layer"]
+
+
+@pytest.mark.parametrize("odd", [member("etc/.wh.a", b"x"), member("etc/.wh.a")], ids=["bytes", "folder"])
+def test_a_whiteout_is_an_empty_file(odd: tuple[tarfile.TarInfo, bytes]) -> None:
+    found = Image(tar(*SOUND), tar(member("etc"), odd)).findings()
+    assert found == ["layer 1: 'etc/.wh.a' is a whiteout and no empty file"]
 
 
 NOISE = tar(*SOUND, member("noise", random.Random(1).randbytes(200_000)))

@@ -13,10 +13,10 @@ from typing import Any
 from taskimage.model.errors import BadInput
 from taskimage.model.oci.document import Fields
 
-__all__ = ["BaseFacts", "Distribution", "Interpreter"]
+__all__ = ["BaseFacts", "Distribution", "Environment", "Interpreter"]
 
 # Moves whenever the same files would give another record.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -56,7 +56,8 @@ class Distribution:
 class Interpreter:
     """A CPython of the base: the absolute path of its executable, links followed, and its three numbers.
 
-    ``distributions`` are those that it imports without a virtual environment, sorted; of two with one name the
+    ``distributions`` are those that it imports in an environment of ours, sorted: what the base's environment in
+    the same place has, if that is of this interpreter, and what is installed without one. Of two with one name the
     first that is imported counts.
     """
 
@@ -88,6 +89,27 @@ class Interpreter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """A virtual environment of the base (PEP 405): absolute paths, links followed, of it and its interpreter."""
+
+    path: str
+    executable: str
+
+    def has(self, distribution: Distribution) -> bool:
+        """Whether ``distribution`` is in it, and not in what its interpreter imports besides."""
+        return distribution.location.startswith(f"{self.path}/")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The environment as JSON has it."""
+        return {"path": self.path, "executable": self.executable}
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Environment:
+        """The environment that is a part of some record. Raises BadInput, which names the field."""
+        return cls(path=fields.text("path"), executable=fields.text("executable"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BaseFacts:
     """What a base image's files say. Paths have no leading slash.
 
@@ -98,7 +120,8 @@ class BaseFacts:
         links: Links that lead to a directory, or to nothing yet, as path and target: what a new file's path
             goes through.
         interpreters: Every CPython outside of virtual environments, the newest first; of one minor version
-            the one that a shell of the image finds first.
+            the one of the environment comes first, then the one that a shell of the image finds first.
+        environment: The virtual environment where one of ours goes; None where there is none.
         texts: Small files by path: passwd, group, dpkg's status, apt's sources. What is not UTF-8 is replaced.
         keyrings: OpenPGP certificates that apt trusts, or that its sources may name, by path.
     """
@@ -108,6 +131,7 @@ class BaseFacts:
     musl: bool = False
     links: Mapping[str, str] = field(default_factory=dict)
     interpreters: tuple[Interpreter, ...] = ()
+    environment: Environment | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     keyrings: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -120,6 +144,7 @@ class BaseFacts:
             "musl": self.musl,
             "links": dict(self.links),
             "interpreters": [interpreter.to_dict() for interpreter in self.interpreters],
+            "environment": None if self.environment is None else self.environment.to_dict(),
             "texts": dict(self.texts),
             "keyrings": {path: base64.b64encode(data).decode() for path, data in self.keyrings.items()},
         }
@@ -134,12 +159,14 @@ class BaseFacts:
         fields = Fields(document, "base")
         fields.expect("format", _FORMAT)
         glibc = fields.optional_text("glibc")
+        environment = fields.optional_section("environment")
         return cls(
             os_release=fields.text_map("os_release"),
             glibc=None if glibc is None else _two_numbers(glibc),
             musl=fields.flag("musl"),
             links=fields.text_map("links"),
             interpreters=tuple(map(Interpreter.from_fields, fields.sections("interpreters"))),
+            environment=None if environment is None else Environment.from_fields(environment),
             texts=fields.text_map("texts"),
             keyrings={path: _decoded(text) for path, text in fields.text_map("keyrings").items()},
         )

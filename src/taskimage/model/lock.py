@@ -88,6 +88,9 @@ class BasePin:
         glibc: The version of its C library, such as ``2.36``.
         links: Links that what is made goes through: ``PATH TARGET``, sorted.
         installed: The distributions of its Python that serve in place of wheels: ``NAME VERSION``, sorted.
+        replaced: Those of its environment, where ours goes, that wheels take the place of: ``NAME VERSION``,
+            sorted.
+        environment_hidden: Whether nothing of that environment is left: it was made for another interpreter.
     """
 
     name: str
@@ -96,6 +99,8 @@ class BasePin:
     glibc: str = ""
     links: tuple[str, ...] = ()
     installed: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    environment_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

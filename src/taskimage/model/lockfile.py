@@ -173,10 +173,14 @@ def _row(pin: DebPin | WheelPin | PythonPin) -> str:
 
 
 def _base_image(pin: BasePin) -> Iterator[str]:
-    row = {"name": pin.name, "digest": str(pin.digest), "manifest": str(pin.manifest), "glibc": pin.glibc}
+    row = {
+        "name": pin.name, "digest": str(pin.digest), "manifest": str(pin.manifest), "glibc": pin.glibc,
+        "environment-hidden": pin.environment_hidden,
+    }  # fmt: skip
     yield f"base-image = {_inline(row)}\n"
     yield _list("base-links", map(_value, sorted(pin.links)))
     yield _list("base-installed", map(_value, sorted(pin.installed)))
+    yield _list("base-replaced", map(_value, sorted(pin.replaced)))
 
 
 def _inline(row: Mapping[str, Any]) -> str:
@@ -215,6 +219,9 @@ def _platform(item: Mapping[str, Any]) -> PlatformLock:
 
 def _base_pin(item: Mapping[str, Any]) -> BasePin:
     row = item["base-image"]
+    hidden = row.get("environment-hidden", False)
+    if not isinstance(hidden, bool):
+        raise TypeError(f"environment-hidden = {shown(hidden)} is no bool")
     return BasePin(
         name=str(Reference.parse(row["name"])),
         digest=Digest.parse(row["digest"]),
@@ -222,6 +229,8 @@ def _base_pin(item: Mapping[str, Any]) -> BasePin:
         glibc=row.get("glibc", ""),
         links=_texts(item, "base-links"),
         installed=_texts(item, "base-installed"),
+        replaced=_texts(item, "base-replaced"),
+        environment_hidden=hidden,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from taskimage.model.digest import Digest
-from taskimage.model.lock import DebPin, PlatformLock, WheelPin
+from taskimage.model.lock import BasePin, DebPin, PlatformLock, WheelPin
 from taskimage.model.oci import canonical_json
 from taskimage.transform.layer import FORMAT
 
@@ -98,9 +98,8 @@ def plan(
     plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=(*effects, *below)))
     # An interpreter of the base imports what the base has.
     site = ("system-site",) if lock.python.source == "base" else ()
-    plans.append(
-        LayerPlan(kind="environment", origin="virtual environment", parameters=(*environment, *site))
-    )
+    parameters = (*environment, *site, *_hidden(lock.image))
+    plans.append(LayerPlan(kind="environment", origin="virtual environment", parameters=parameters))
     plans += [
         LayerPlan(
             kind="wheels",
@@ -111,6 +110,14 @@ def plan(
         for group in grouped(lock.wheels, big=_BIG_WHEEL, most_big=_MOST_BIG_WHEELS, groups=_WHEEL_GROUPS)
     ]
     return tuple(plans)
+
+
+def _hidden(image: BasePin | None) -> tuple[str, ...]:
+    """What is taken away of a base's own environment, and the base, whose files say which of them that are."""
+    if image is None:
+        return ()
+    hidden = ("all",) if image.environment_hidden else image.replaced
+    return (str(image.manifest), *hidden) if hidden else ()
 
 
 def _compiled(debs: Sequence[DebPin], bytecode: Sequence[str]) -> list[LayerPlan]:

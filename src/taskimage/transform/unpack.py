@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.errors import IntegrityError
 from taskimage.transform.entry import Entry, StreamBody, safe_path
+from taskimage.transform.whiteout import OPAQUE, WHITEOUT
 from taskimage.transform.zstd import open_zstd, zstd_errors
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Opaque", "Whiteout", "layer_changes"]
 
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
 # DEFLATE reaches 1032:1 on zeros. Real layers stay under 20:1, and small ones may well be all zeros.
 _FREE = 64 << 20
 _RATIO = 200
@@ -149,10 +148,10 @@ def _change(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> Ch
     path = safe_path(member.name, where=where)
     _expect_possible(member, path, where)
     folder, _, name = path.rpartition("/")
-    if name == _OPAQUE:
+    if name == OPAQUE:
         return Opaque(folder)
-    if name.startswith(_WHITEOUT):
-        victim = name[len(_WHITEOUT) :]
+    if name.startswith(WHITEOUT):
+        victim = name[len(WHITEOUT) :]
         if victim in ("", ".", ".."):
             raise IntegrityError(f"whiteout {member.name!r:.200} names nothing", where=where)
         return Whiteout(f"{folder}/{victim}" if folder else victim)

@@ -23,6 +23,7 @@ from taskimage.model.lock import BasePin
 from taskimage.model.oci import Descriptor, Index, Platform
 from taskimage.model.reference import Reference
 from taskimage.transform.assemble import BuiltImage
+from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def pin_base(tools: Tools, identifier: str, platform: Platform, *, keep: Sequenc
     name = str(dataclasses.replace(reference, digest=None))
     for pin in keep:
         if pin.name == name and reference.digest in (None, pin.digest):
-            return dataclasses.replace(pin, glibc="", links=(), installed=())
+            return BasePin(name=name, digest=pin.digest, manifest=pin.manifest)
     source = RegistrySource(tools.registries.sources(reference), tools.store)
     root = source.find(str(reference.digest or reference.tag or "latest"))
     manifest = root.digest
@@ -101,7 +102,8 @@ class Base:
         from taskimage.transform.base import facts_of
 
         with self.tree() as tree:
-            facts = facts_of(tree, platform=self._platform, env=self.image.config.execution.environment)
+            env = self.image.config.execution.environment
+            facts = facts_of(tree, platform=self._platform, env=env, prefix=PREFIX.strip("/"))
         self._tools.store.keep_record("bases", self._pin.manifest, facts.to_dict())
         return facts
 

@@ -22,6 +22,7 @@ from taskimage.transform.layer import write_layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import PREFIX
 from taskimage.transform.venv import venv_entries
+from taskimage.transform.whiteout import opaque
 from taskimage.verbs.compile import Bytecode
 from taskimage.verbs.inputs import Indexes, Inputs
 from taskimage.verbs.overlap import check_overlaps
@@ -209,11 +210,19 @@ class _Making:
             yield self.compiler.of_debs(plan.debs)
 
     def _environment(self, _plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        python = self.lock.python
-        yield venv_entries(
-            PREFIX.strip("/"), python=python.executable, version=python.version,
-            system_site=python.source == "base",
-        )  # fmt: skip
+        python, image, prefix = self.lock.python, self.lock.image, PREFIX.strip("/")
+        entries = venv_entries(
+            prefix, python=python.executable, version=python.version, system_site=python.source == "base"
+        )
+        yield entries
+        if image is not None and image.environment_hidden:
+            yield [opaque(prefix)]
+        elif image is not None and image.replaced and self.base is not None:
+            from taskimage.transform.base import uninstalled
+
+            names = {row.partition(" ")[0] for row in image.replaced}
+            with self.base.tree() as tree:
+                yield uninstalled(tree, names, prefix=prefix, minor=python.minor, above=entries)
 
     def _wheels(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         for pin in plan.wheels:

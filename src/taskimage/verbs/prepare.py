@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,7 +215,9 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
     key = Digest.of(canonical_json(dataclasses.asdict(wants)))
     record = None if force else tools.store.record("resolutions", key)
     if record is not None:
-        return loads(record["lock"], where="resolution in the store")
+        # One that another version of ours wrote, in its own form, is made anew.
+        with contextlib.suppress(BadInput):
+            return loads(record["lock"], where="resolution in the store")
     from taskimage.verbs.resolve import resolve
 
     tools.listener(Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)"))

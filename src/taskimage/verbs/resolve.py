@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
-from taskimage.model.base import BaseFacts, Distribution
+from taskimage.model.base import BaseFacts, Distribution, Environment, Interpreter
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, NotFound
 from taskimage.model.events import Done, Notice, Started, counted
@@ -62,7 +62,10 @@ def resolve(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What Python packages are installed on: a base of Debian's packages, or a base image; and the interpreter."""
+    """What Python packages are installed on: a base of Debian's packages, or a base image; and the interpreter.
+
+    Of a base image, ``installed`` are the packages that count, and ``environment`` is the one that some are in.
+    """
 
     python: PythonPin
     glibc: tuple[int, int]
@@ -71,6 +74,7 @@ class Ground:
     image: BasePin | None = None
     apt: tuple[DebPin, ...] = ()
     installed: tuple[Distribution, ...] = ()
+    environment: Environment | None = None
 
 
 class Resolving:
@@ -126,8 +130,7 @@ class Resolving:
         """All of it."""
         image = self.ground.image
         if image is not None:
-            used = sorted(f"{one.name} {one.version}" for one in self.packages.installed)
-            image = replace(image, installed=tuple(used))
+            image = replace(image, installed=_rows(self.packages.installed), replaced=_rows(self._replaced))
         return PlatformLock(
             platform=self.platform,
             suite=self.ground.suite,
@@ -137,6 +140,19 @@ class Resolving:
             apt=self.ground.apt,
             wheels=self.packages.wheels,
         )
+
+    @property
+    def _replaced(self) -> Iterator[Distribution]:
+        """What of the base's environment wheels take the place of."""
+        environment = self.ground.environment
+        names = {pin.name for pin in self.packages.wheels}
+        for one in self.ground.installed:
+            if environment is not None and environment.has(one) and one.name in names:
+                yield one
+
+
+def _rows(distributions: Iterable[Distribution]) -> tuple[str, ...]:
+    return tuple(sorted(f"{one.name} {one.version}" for one in distributions))
 
 
 def _on_debian(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock]) -> Ground:
@@ -160,12 +176,13 @@ def _on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[Pla
             f"the base image {wants.base_image!r} has {library}: Python packages need the GNU C library",
             hint="use a base image with glibc (Debian, Ubuntu, Fedora, UBI …), or leave base_image out",
         )
-    found = [one for one in facts.interpreters if wants.python in (one.version, one.minor)]
+    found = next((one for one in facts.interpreters if wants.python in (one.version, one.minor)), None)
     if found:
-        python = PythonPin(version=found[0].version, source="base", path=found[0].executable)
+        python = PythonPin(version=found.version, source="base", path=found.executable)
     else:
         _tell_other_pythons(tools, wants, facts)
         python = _standalone(tools, wants, platform, kept)
+    environment = _environment(tools, facts, found)
     apt: tuple[DebPin, ...] = ()
     if wants.apt_packages:
         apt = tools.debian.on(facts).resolve(platform.debian, apt=wants.apt_packages)
@@ -174,9 +191,15 @@ def _on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[Pla
         python=python,
         glibc=facts.glibc,
         suite=facts.os_release.get("VERSION_CODENAME", "") if apt else "",
-        image=replace(pin, glibc="{}.{}".format(*facts.glibc), links=tuple(links)),
+        image=replace(
+            pin,
+            glibc="{}.{}".format(*facts.glibc),
+            links=tuple(links),
+            environment_hidden=environment != facts.environment,
+        ),
         apt=apt,
-        installed=found[0].distributions if found else (),
+        installed=found.distributions if found else (),
+        environment=environment,
     )
 
 
@@ -186,6 +209,17 @@ def _tell_other_pythons(tools: Tools, wants: Wants, facts: BaseFacts) -> None:
         tools.listener(
             Notice(f"the base image has Python {there}, and {wants.python} is wanted: it gets one of its own")
         )
+
+
+def _environment(tools: Tools, facts: BaseFacts, found: Interpreter | None) -> Environment | None:
+    """The base's environment where ours goes, when it stands on the interpreter that was ``found``."""
+    there = facts.environment
+    if there is None or (found is not None and found.executable == there.executable):
+        return there
+    tools.listener(
+        Notice(f"the base image's environment at {there.path} is for another Python: nothing of it is left")
+    )
+    return None
 
 
 def _manifest(image: BasePin | None) -> Digest | None:

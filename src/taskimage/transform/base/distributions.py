@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,7 +13,7 @@ from taskimage.model.base import Distribution
 from taskimage.transform.base.layers import BaseTree
 from taskimage.transform.base.smallfiles import SmallFiles
 
-__all__ = ["distributions", "site_folders"]
+__all__ = ["distributions", "installed_in", "site_folders"]
 
 _FIELDS = ("Name", "Version", "Requires-Python")
 
@@ -44,13 +44,19 @@ def distributions(tree: BaseTree, folders: Iterable[str]) -> tuple[Distribution,
     files = SmallFiles(tree)
     found: dict[str, Distribution] = {}
     for folder in folders:
-        location = f"/{tree.real_path(folder)}"
-        for name in tree.names(folder):
-            if name.endswith((".dist-info", ".egg-info")):
-                one = _distribution(_Installed(files, posixpath.join(folder, name)), location)
-                if one is not None:
-                    found.setdefault(one.name, one)
+        for _, one in installed_in(files, folder):
+            found.setdefault(one.name, one)
     return tuple(sorted(found.values()))
+
+
+def installed_in(files: SmallFiles, folder: str) -> Iterator[tuple[str, Distribution]]:
+    """Each ``.dist-info`` or ``.egg-info`` of ``folder``, and the distribution that it describes, by their names."""
+    location = f"/{files.tree.real_path(folder)}"
+    for name in files.tree.names(folder):
+        if name.endswith((".dist-info", ".egg-info")):
+            path = posixpath.join(folder, name)
+            if (one := _distribution(_Installed(files, path), location)) is not None:
+                yield path, one
 
 
 class _Installed(importlib.metadata.Distribution):

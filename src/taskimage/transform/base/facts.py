@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from taskimage.model.base import BaseFacts
 from taskimage.model.oci import Platform
 from taskimage.transform.base.clibrary import glibc_version, has_musl
+from taskimage.transform.base.environment import environment_at
 from taskimage.transform.base.interpreters import interpreters
 from taskimage.transform.base.layers import BaseTree
 from taskimage.transform.base.links import folder_links
@@ -30,21 +31,25 @@ _KEYRINGS = (
 )  # fmt: skip
 
 
-def facts_of(tree: BaseTree, *, platform: Platform, env: Mapping[str, str]) -> BaseFacts:
+def facts_of(
+    tree: BaseTree, *, platform: Platform, env: Mapping[str, str], prefix: str = "opt/venv"
+) -> BaseFacts:
     """What is to be known of ``tree``, a base for ``platform`` whose configuration sets the variables ``env``.
 
-    Raises IntegrityError for files of absurd sizes.
+    An environment of ours goes to the folder ``prefix``. Raises IntegrityError for files of absurd sizes.
     """
     # Names that are not UTF-8 have lone surrogates here, and no place in JSON. None of them matters.
     tree = BaseTree(entry for entry in tree.entries if _is_text(entry.path + entry.target))
     files = SmallFiles(tree)
+    environment = environment_at(tree, prefix)
     release = files.text("etc/os-release") or files.text("usr/lib/os-release") or ""
     return BaseFacts(
         os_release=parse_os_release(release),
         glibc=glibc_version(tree, platform),
         musl=has_musl(tree),
         links=folder_links(tree),
-        interpreters=interpreters(tree, env),
+        interpreters=interpreters(tree, env, environment),
+        environment=environment,
         texts=_texts(tree, files),
         keyrings={path: data for path in _found(tree, _KEYRINGS) if (data := files.read(path)) is not None},
     )

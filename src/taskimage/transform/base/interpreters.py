@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO
 
-from taskimage.model.base import Interpreter
+from taskimage.model.base import Environment, Interpreter
 from taskimage.transform.base.distributions import distributions, site_folders
+from taskimage.transform.base.environment import site_packages
 from taskimage.transform.base.layers import BaseTree
 from taskimage.transform.entry import Entry
 
@@ -23,24 +24,33 @@ _CHUNK = 4 << 20
 _LONGEST = 64  # bytes that are looked for in one piece have no more
 
 
-def interpreters(tree: BaseTree, env: Mapping[str, str]) -> tuple[Interpreter, ...]:
+def interpreters(
+    tree: BaseTree, env: Mapping[str, str], environment: Environment | None
+) -> tuple[Interpreter, ...]:
     """Every released CPython 3 of ``tree`` that is in no virtual environment, the newest first.
 
-    Of one minor version, the one comes first that a shell with the variables ``env`` finds first.
+    Of one minor version, the one comes first that ``environment`` stands on, then the one that a shell with the
+    variables ``env`` finds first. With ``environment`` it imports what that has before its own: an environment
+    of ours sees both, whether that one did or not.
     """
+
+    def folders_of(executable: str, minor: str) -> Iterator[str]:
+        if environment is not None and environment.executable == f"/{executable}":
+            yield site_packages(environment.path, minor)
+        yield from site_folders(tree, executable, minor)
+
     found = [
         Interpreter(
-            executable=f"/{real}",
-            version=version,
-            distributions=distributions(tree, site_folders(tree, real, minor)),
+            executable=f"/{real}", version=version, distributions=distributions(tree, folders_of(real, minor))
         )
         for real, minor in sorted(_programs(tree))
         if (version := _version(tree, real, minor)) is not None
     ]
     folders = env.get("PATH", _PATH).split(":")
 
-    def order(one: Interpreter) -> tuple[int, int, str]:
-        return -int(one.minor.split(".")[1]), _rank(tree, folders, one), one.executable
+    def order(one: Interpreter) -> tuple[int, bool, int, str]:
+        is_other = environment is None or environment.executable != one.executable
+        return -int(one.minor.split(".")[1]), is_other, _rank(tree, folders, one), one.executable
 
     return tuple(sorted(found, key=order))
 

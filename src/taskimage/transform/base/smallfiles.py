@@ -15,12 +15,12 @@ class SmallFiles:
     """Whole files of ``tree``, links followed, of no more than 64 MiB together."""
 
     def __init__(self, tree: BaseTree) -> None:
-        self._tree = tree
+        self.tree = tree
         self._left = _BUDGET
 
     def read(self, path: str) -> bytes | None:
         """The bytes of the file at ``path``, None when there is none. Raises IntegrityError beyond the bound."""
-        entry = self._tree.file(path)
+        entry = self.tree.file(path)
         if entry is None or entry.body is None:
             return None
         self._left -= entry.size

@@ -25,9 +25,9 @@ from taskimage.transform.effects.upgrades import (
     obsolete_records,
     overridden,
     replaced_packages,
-    whiteouts,
 )
 from taskimage.transform.entry import Entry, same_content
+from taskimage.transform.whiteout import whiteouts
 
 __all__ = ["Effects", "byte_compiled", "effects"]
 

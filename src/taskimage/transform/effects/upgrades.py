@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +22,6 @@ __all__ = [
     "obsolete_records",
     "overridden",
     "replaced_packages",
-    "whiteouts",
 ]
 
 _INFO = f"{ADMIN}/info"
@@ -111,15 +109,6 @@ def kept_folders(entries: Sequence[Entry], below: Tree) -> Iterator[Entry]:
         there, plain = below.get(path), Entry.directory(path)
         if there is not None and there.kind == "dir" and (there != plain or stated.get(path, plain) != plain):
             yield there
-
-
-def whiteouts(paths: Iterable[str]) -> Iterator[Entry]:
-    """What hides ``paths`` of the layers below (OCI image-spec, layer.md, "Whiteouts"); a folder hides its files."""
-    gone = set(paths)
-    for path in sorted(gone):
-        folder, name = posixpath.split(path)
-        if folder not in gone:
-            yield Entry.file(posixpath.join(folder, f".wh.{name}"), b"")
 
 
 def _listed(item: Recorded, below: Tree) -> Iterator[str]:

@@ -23,6 +23,9 @@ _KINDS = {
     tarfile.LNKTYPE: "hardlink",
 }
 _PAX_KEYS = {"path", "linkpath", "size"}
+# image-spec, layer.md, "Whiteouts".
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
 
 
 class Node(NamedTuple):
@@ -144,7 +147,7 @@ def _check_tar(inflating: _Inflating, tree: Tree, say: Say) -> None:
         say(f"has bytes that are no tar member at {end} of its tar")
     elif inflating.size - end < 2 * _BLOCK or inflating.size % _BLOCK:
         say("has a tar that does not end in two blocks of zeros")
-    tree.update(layer)
+    tree.update({path: node for path, node in layer.items() if not _is_whiteout(path)})
 
 
 def _check_member(member: tarfile.TarInfo, layer: Tree, tree: Tree, say: Say) -> None:
@@ -154,6 +157,8 @@ def _check_member(member: tarfile.TarInfo, layer: Tree, tree: Tree, say: Say) ->
         say(f"{path!r} is of type {member.type!r}; wanted a file, directory or link")
         return
     faults = _name_faults(path) or [*_header_faults(member, kind), *_place_faults(member, kind, layer, tree)]
+    if _is_whiteout(path):
+        faults += _whiteout_faults(member, kind, tree)
     for fault in faults:
         say(f"{path!r} {fault}")
     layer[path] = Node(kind, member.mode, member.uid, member.gid)
@@ -166,8 +171,28 @@ def _name_faults(path: str) -> list[str]:
         faults.append("is absolute")
     elif any(part in ("", ".", "..") for part in parts) or "\0" in path:
         faults.append("is not a plain path")
-    if parts[-1].startswith(".wh."):
-        faults.append("is a whiteout")
+    return faults
+
+
+def _is_whiteout(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(_WHITEOUT)
+
+
+def _whiteout_faults(member: tarfile.TarInfo, kind: str, tree: Tree) -> list[str]:
+    """What is wrong with a whiteout; what it hides of lower layers is taken out of ``tree``."""
+    faults = []
+    if kind != "file" or member.size:
+        faults.append("is a whiteout and no empty file")
+    folder, slash, name = member.name.rpartition("/")
+    if name == _OPAQUE:
+        hidden = [path for path in tree if path.startswith(folder + slash)]
+    else:
+        victim = folder + slash + name.removeprefix(_WHITEOUT)
+        hidden = [path for path in tree if path == victim or path.startswith(f"{victim}/")]
+    if not hidden:
+        faults.append("hides nothing of a lower layer")
+    for path in hidden:
+        del tree[path]
     return faults
 
 
