@@ -76,6 +76,11 @@ class PythonPin:
         return ".".join(self.version.split(".")[:2])
 
     @property
+    def brings_packages(self) -> bool:
+        """Whether others have put packages where it imports them from, for the environment to see."""
+        return self.source in ("base", "conda")
+
+    @property
     def archive(self) -> Digest:
         """The digest of a standalone interpreter's archive. Raises BadInput for a pin that has none."""
         if self.digest is None:

@@ -65,8 +65,11 @@ class Conda:
         python: str,
         platform: Platform,
         glibc: tuple[int, int],
+        keep: Sequence[CondaPin] = (),
     ) -> Solution:
         """The environment that has ``packages``, match specifications, and the version ``python`` of Python.
+
+        ``keep`` are packages that are preferred where they serve.
 
         Raises CannotBuild where there is none, or py-rattler is missing; BadInput for what is no match
         specification; Unreachable when a channel does not answer.
@@ -85,6 +88,7 @@ class Conda:
             glibc=glibc,
             cuda=self._environ.get(_CUDA),
             cache=cache,
+            keep=keep,
         )
         return Solution(
             packages=tuple(sorted(pin_of(*one) for one in solved)),

@@ -14,8 +14,6 @@ from taskimage.model.lock import CondaPin
 from taskimage.model.oci import Platform
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from rattler import GenericVirtualPackage, RepoDataRecord
 
 __all__ = ["default_root", "is_of_python", "pin_of", "solve", "subdir_of"]
@@ -52,6 +50,7 @@ def solve(
     glibc: tuple[int, int],
     cuda: str | None,
     cache: Path,
+    keep: Sequence[CondaPin] = (),
 ) -> list[tuple[RepoDataRecord, str]]:
     """The packages of an environment that has ``specs``, each with the alias of its channel.
 
@@ -62,6 +61,7 @@ def solve(
         glibc: The version of the C library that it will run on.
         cuda: The version of CUDA that packages may count on.
         cache: A folder for what channels list.
+        keep: Packages that are preferred where they serve.
 
     Raises:
         BadInput: One of ``specs`` is no match specification.
@@ -79,12 +79,20 @@ def solve(
     aliases = {source.base_url: channel.alias for source, channel in zip(sources, known, strict=True)}
     subdir = rattler.Subdir(subdir_of(platform))
 
+    gateway = rattler.Gateway(cache_dir=cache)
+    platforms = [subdir, rattler.Subdir("noarch")]
+
     async def solved() -> list[RepoDataRecord]:
+        files = {(pin.file, pin.digest.hex) for pin in keep}
+        names = sorted(pin.name for pin in keep)
+        # Every build of these names.
+        found = await gateway.query(sources, platforms, names, recursive=False, channel_relations="disabled")
         return await rattler.solve(
             sources,
             specs,
-            gateway=rattler.Gateway(cache_dir=cache),
-            platforms=[subdir, rattler.Subdir("noarch")],
+            gateway=gateway,
+            platforms=platforms,
+            locked_packages=[one for some in found for one in some if (one.file_name, _hex(one)) in files],
             virtual_packages=list(_virtual(platform, glibc, cuda)),
             # What is asked is what the spec names, and nothing that a channel adds.
             channel_relations="disabled",
@@ -122,8 +130,12 @@ def pin_of(record: RepoDataRecord, alias: str) -> CondaPin:
         subdir=subdir,
         file=file,
         size=record.size,
-        digest=Digest("sha256", record.sha256.hex()),
+        digest=Digest("sha256", _hex(record)),
     )
+
+
+def _hex(record: RepoDataRecord) -> str:
+    return record.sha256.hex() if record.sha256 else ""
 
 
 def is_of_python(record: RepoDataRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
@@ -53,7 +54,7 @@ def read_archive(opener: Callable[[], BinaryIO], spool: BinaryIO, *, where: str)
     if where.endswith(".conda"):
         tars = _tars(opener, where)
     elif where.endswith(".tar.bz2"):
-        tars = [lambda: _bunzip2(opener())]
+        tars = [_bunzipped(opener)]
     else:
         raise CannotBuild("is no conda package; wanted a .conda or a .tar.bz2", where=where)
     with opener() as stream:
@@ -67,7 +68,7 @@ def read_archive(opener: Callable[[], BinaryIO], spool: BinaryIO, *, where: str)
     return CondaArchive(members)
 
 
-def _tars(opener: Callable[[], BinaryIO], where: str) -> list[Callable[[], BinaryIO]]:
+def _tars(opener: Callable[[], BinaryIO], where: str) -> list[AbstractContextManager[BinaryIO]]:
     """The metadata's tar and the files', of an archive of format 2."""
     found = {member.path: member for member in read_members(opener, where=where)}
     stem = where.removesuffix(".conda")
@@ -82,37 +83,36 @@ def _tars(opener: Callable[[], BinaryIO], where: str) -> list[Callable[[], Binar
         raise IntegrityError(error.message, where=where) from error
     if version != 2:
         raise CannotBuild(f"is of format {version}; only 2 is known", where=where)
-    return [_opening(found[name]) for name in names]
+    return [_unzstd(found[name]) for name in names]
 
 
-def _opening(member: Member) -> Callable[[], BinaryIO]:
-    return lambda: open_zstd(member.body.open(), what="a conda package")
+@contextmanager
+def _unzstd(member: Member) -> Iterator[BinaryIO]:
+    with member.body.open() as stream, open_zstd(stream, what="a conda package") as tar:
+        yield tar
 
 
-def _bunzip2(stream: BinaryIO) -> BinaryIO:
+@contextmanager
+def _bunzipped(opener: Callable[[], BinaryIO]) -> Iterator[BinaryIO]:
     import bz2
 
-    return cast("BinaryIO", bz2.BZ2File(stream))
+    with opener() as stream, bz2.BZ2File(stream) as tar:
+        yield cast("BinaryIO", tar)
 
 
-def _unpacked(tar: Callable[[], BinaryIO], spool: BinaryIO, limit: int, where: str) -> int:
+def _unpacked(tar: AbstractContextManager[BinaryIO], spool: BinaryIO, limit: int, where: str) -> int:
     """Where in ``spool`` the tar begins."""
     damage: tuple[type[Exception], ...] = (EOFError, OSError, *zstd_errors())
     start = spool.seek(0, 2)
     try:
-        for data in _chunks(tar):
-            spool.write(data)
-            if spool.tell() - start > limit:
-                raise IntegrityError(f"unpacks to more than {limit} bytes", where=where)
+        with tar as stream:
+            while data := stream.read(_CHUNK):
+                spool.write(data)
+                if spool.tell() - start > limit:
+                    raise IntegrityError(f"unpacks to more than {limit} bytes", where=where)
     except damage as error:
         if isinstance(error, OSError) and error.errno:
             raise  # the disk's trouble, not the package's
         raise IntegrityError(f"cannot be unpacked: {error}", where=where) from error
     spool.flush()
     return start
-
-
-def _chunks(tar: Callable[[], BinaryIO]) -> Iterator[bytes]:
-    with tar() as stream:
-        while data := stream.read(_CHUNK):
-            yield data
