@@ -32,6 +32,7 @@ class CondaFile:
     mode: str = ""
     executable: bool = False
     link: str = ""
+    placeholder: str = PLACEHOLDER
 
     def row(self, path: str) -> dict[str, Any]:
         """How paths.json has it."""
@@ -41,7 +42,7 @@ class CondaFile:
             "sha256": hashlib.sha256(self.data).hexdigest(),
             "size_in_bytes": len(self.data),
         }
-        return row | ({"file_mode": self.mode, "prefix_placeholder": PLACEHOLDER} if self.mode else {})
+        return row | ({"file_mode": self.mode, "prefix_placeholder": self.placeholder} if self.mode else {})
 
     def info(self, path: str) -> tuple[tarfile.TarInfo, bytes]:
         """Its member of a tar."""

@@ -164,8 +164,9 @@ def _on_debian(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[Pl
     python = (
         _of_conda(wants) or _of_suite(tools, wants, platform) or _standalone(tools, wants, platform, kept)
     )
-    # Other builds bring their own libraries, apart from what the Linux Standard Base has: libc and libcrypt.
-    interpreter = f"python{python.minor}" if python.source == "suite" else "libcrypt1"
+    # Standalone builds bring their own libraries, apart from what the Linux Standard Base has: libc and libcrypt.
+    # conda's have all but libc.
+    interpreter = {"suite": f"python{python.minor}", "conda": "libc6"}.get(python.source, "libcrypt1")
     debian = tools.debian.resolve(
         wants.suite, platform.debian, base=(*BASE, interpreter), apt=wants.apt_packages
     )

@@ -17,7 +17,8 @@ __all__ = ["FIRST", "Channel", "channels", "scrubbed"]
 # Asked first in every environment, as flytekit's own builder does.
 FIRST: Final = "conda-forge"
 _ALIAS = "CONDA_CHANNEL_ALIAS"
-_NAME = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_PART = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+_NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 
 
 @dataclass(frozen=True, slots=True)

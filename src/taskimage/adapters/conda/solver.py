@@ -28,7 +28,7 @@ _SUBDIRS: Final = {
 
 def subdir_of(platform: Platform) -> str:
     """The folder of a channel that has packages for ``platform``. Raises CannotBuild when there is none."""
-    if platform.os != "linux" or platform.architecture not in _SUBDIRS:
+    if platform.architecture not in _SUBDIRS:
         wanted = ", ".join(f"linux/{name}" for name in _SUBDIRS)
         raise CannotBuild(f"conda has no packages for {str(platform)!r}; wanted one of {wanted}")
     return _SUBDIRS[platform.architecture][0]
@@ -107,7 +107,7 @@ def solve(
     except exceptions.SolverError as error:
         names = ", ".join(channel.alias for channel in known)
         raise CannotBuild(
-            f"the channels {names} have no environment of {', '.join(specs)} for {platform}: {str(error).strip()}",
+            f"the channels {names} have no environment of {', '.join(map(repr, specs))} for {platform}: {str(error).strip()}",
             hint="ask for other versions, or name the channel that has the package in conda_channels",
         ) from error
     except exceptions.GatewayError as error:
