@@ -44,27 +44,30 @@ def main():
 
 
 def python_files() -> dict[str, CondaFile]:
-    """The interpreter of the tests as conda's Python has its files, without tests and packages."""
+    """The interpreter of the tests as conda's Python has its files, without tests and packages.
+
+    Its library stays as it is: a linker lets one string be the end of another, and a prefix that ends in a
+    version, unlike a placeholder, is such another.
+    """
+    libraries = list((BASE / "lib").glob("libpython*.so.*"))
     files = {
-        f"bin/python{MINOR}": _built(Path(sys.executable).resolve(), "binary"),
+        f"bin/python{MINOR}": _built(Path(sys.executable).resolve(), "binary" if libraries else ""),
         "bin/python": CondaFile(link=f"python{MINOR}"),
     }
-    for library in (BASE / "lib").glob("libpython*.so.*"):
-        files[f"lib/{library.name}"] = _built(library, "binary")
+    files |= {f"lib/{library.name}": _built(library) for library in libraries}
     root = BASE / "lib" / f"python{MINOR}"
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
-        if path.is_file() and not {"site-packages", "test", "tests", "__pycache__"} & set(parts):
-            if path.suffix != ".a":
-                files[f"lib/python{MINOR}/{'/'.join(parts)}"] = _built(path)
+        left_out = {"site-packages", "test", "tests", "__pycache__"} & set(parts) or path.suffix == ".a"
+        if path.is_file() and not left_out:
+            mode = "text" if path.suffix == ".py" and str(BASE).encode() in path.read_bytes() else ""
+            files[f"lib/python{MINOR}/{'/'.join(parts)}"] = _built(path, mode)
     return files
 
 
 def _built(path: Path, mode: str = "") -> CondaFile:
-    data = path.read_bytes()
-    if not mode and str(BASE).encode() in data:
-        mode = "text" if path.suffix == ".py" else "binary"
-    return CondaFile(data, mode=mode, executable=os.access(path, os.X_OK), placeholder=str(BASE))
+    executable = os.access(path, os.X_OK)
+    return CondaFile(path.read_bytes(), mode=mode, executable=executable, placeholder=str(BASE))
 
 
 @dataclass(frozen=True)
