@@ -40,6 +40,9 @@ OUTSIDE = {
     "ssl", "subprocess", "tempfile", "time", "urllib3", "uv",
 }  # fmt: skip
 
+# What extras bring: `taskimage[conda]`.
+EXTRAS = {"rattler"}
+
 # What no one should pay for who only handles identifiers.
 HEAVY = {
     "asyncio", "deflate", "installer", "isal", "lzma", "marshmallow", "packaging", "platformdirs", "pysequoia",
@@ -145,7 +148,7 @@ def test_everything_that_is_imported_is_a_declared_dependency() -> None:
     listed = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert listed is not None
     declared = set(re.findall(r'^\s+"([\w-]+)', listed[1], re.MULTILINE))
-    needed = {one.target.split(".")[0] for one in FOREIGN} - sys.stdlib_module_names - {"tomllib"}
+    needed = {one.target.split(".")[0] for one in FOREIGN} - sys.stdlib_module_names - {"tomllib"} - EXTRAS
     assert {{"yaml": "pyyaml"}.get(name, name) for name in needed} <= declared
 
 

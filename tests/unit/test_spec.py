@@ -203,6 +203,7 @@ class TestServed:
                 env={"A": "b"}, copy=["src"], source_root="src", source_copy_mode="all", entrypoint=[],
                 platform="linux/amd64,linux/arm64", tag_format="{spec_hash}", registry="localhost:5000",
                 base_image="python:3.11-slim", registry_config="config.json",
+                conda_packages=["gdal"], conda_channels=["nvidia"],
                 pip_index="https://example.org", pip_extra_index_url=["https://example.org"], builder="default",
                 builder_options={"taskimage": {"suite": "trixie"}},
             )
@@ -213,7 +214,7 @@ class TestServed:
 
     def test_every_other_field_is_named_at_once(self) -> None:
         spec = ImageSpec(
-            conda_packages=["a"], conda_channels=["a"], cuda="12", cudnn="8", base_image=ImageSpec(),
+            cuda="12", cudnn="8", base_image=ImageSpec(),
             pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", commands=["ls"],
             python_exec="p", runtime_packages=["a"], builder_config={"a": 1}, builder="envd",
             requirements="uv.lock", packages=["-r x"],
@@ -224,8 +225,6 @@ class TestServed:
         assert caught.value.exit_code == 7
         named = {line.split()[0].partition("[")[0] for line in unserved(spec)}
         assert named == {
-            "conda_packages",
-            "conda_channels",
             "cuda",
             "cudnn",
             "base_image",

@@ -12,7 +12,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
 
-__all__ = ["BasePin", "DebPin", "Lock", "PlatformLock", "PythonPin", "Wants", "WheelPin"]
+__all__ = ["BasePin", "CondaPin", "DebPin", "Lock", "PlatformLock", "PythonPin", "Wants", "WheelPin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -41,12 +41,26 @@ class WheelPin:
     digest: Digest
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class CondaPin:
+    """One conda package: ``file`` in the folder ``subdir`` of ``channel``, which is a name or an alias."""
+
+    name: str
+    version: str
+    build: str
+    channel: str
+    subdir: str
+    file: str
+    size: int
+    digest: Digest
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonPin:
-    """The interpreter: from the suite's own packages, a standalone build fetched from ``path``, or a base image's.
+    """The interpreter: of the suite's packages, or conda's, a standalone build from ``path``, or a base image's.
 
-    ``version`` has three numbers. For ``source="suite"`` the packages are among the base's and the other
-    fields are empty; for ``"standalone"`` ``path`` is what follows the mirror's root; for ``"base"`` it is the
+    ``version`` has three numbers. For ``source="suite"`` and ``"conda"`` the packages are among the others and
+    the other fields are empty; for ``"standalone"`` ``path`` is what follows the mirror's root; for ``"base"`` it is the
     interpreter's absolute path in the base image.
     """
 
@@ -62,6 +76,11 @@ class PythonPin:
         return ".".join(self.version.split(".")[:2])
 
     @property
+    def brings_packages(self) -> bool:
+        """Whether others have put packages where it imports them from, for the environment to see."""
+        return self.source in ("base", "conda")
+
+    @property
     def archive(self) -> Digest:
         """The digest of a standalone interpreter's archive. Raises BadInput for a pin that has none."""
         if self.digest is None:
@@ -73,7 +92,7 @@ class PythonPin:
         """Where the interpreter is in the image."""
         if self.source == "base":
             return self.path
-        folder = "/usr/bin" if self.source == "suite" else "/opt/python/bin"
+        folder = {"suite": "/usr/bin", "conda": "/opt/conda/bin"}.get(self.source, "/opt/python/bin")
         return f"{folder}/python{self.minor}"
 
 
@@ -108,7 +127,8 @@ class PlatformLock:
     """What one platform is made of.
 
     ``image`` is the base image, or ``base`` the packages that stand under everything; ``apt`` is what the spec
-    names, and ``suite`` where packages are from: "" on a base image that takes none.
+    names, and ``suite`` where packages are from: "" on a base image that takes none. ``conda`` is an environment
+    of conda packages, Python among them.
     """
 
     platform: Platform
@@ -117,6 +137,7 @@ class PlatformLock:
     base: tuple[DebPin, ...] = ()
     image: BasePin | None = None
     apt: tuple[DebPin, ...] = ()
+    conda: tuple[CondaPin, ...] = ()
     wheels: tuple[WheelPin, ...] = ()
 
 
@@ -134,6 +155,8 @@ class Wants:
     packages: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     apt_packages: tuple[str, ...] = ()
+    conda_packages: tuple[str, ...] = ()
+    conda_channels: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     runtime: str = ""
     base_image: str = ""

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, TaskImageError, WrongType
-from taskimage.model.lock import BasePin, DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
+from taskimage.model.lock import BasePin, CondaPin, DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
 from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
 from taskimage.model.shown import shown
@@ -40,6 +40,8 @@ def dumps(lock: Lock) -> str:
         _list("packages", map(_value, wants.packages)),
         _list("requirements", map(_value, wants.requirements)),
         _list("apt-packages", map(_value, wants.apt_packages)),
+        *([_list("conda-packages", map(_value, wants.conda_packages))] if wants.conda_packages else []),
+        *([_list("conda-channels", map(_value, wants.conda_channels))] if wants.conda_channels else []),
         _list("indexes", map(_value, wants.indexes)),
     ]
     for platform in sorted(lock.platforms, key=lambda item: item.platform):
@@ -51,6 +53,7 @@ def dumps(lock: Lock) -> str:
             *(_base_image(platform.image) if platform.image else ()),
             _list("base", map(_row, sorted(platform.base))),
             _list("apt", map(_row, sorted(platform.apt))),
+            *([_list("conda", map(_row, sorted(platform.conda)))] if platform.conda else []),
             _list("wheels", map(_row, sorted(platform.wheels))),
         ]
     return "".join(parts)
@@ -89,6 +92,8 @@ def loads(text: str | bytes, *, where: str) -> Lock:
                 packages=tuple(wants["packages"]),
                 requirements=tuple(wants["requirements"]),
                 apt_packages=tuple(wants["apt-packages"]),
+                conda_packages=tuple(wants.get("conda-packages", ())),
+                conda_channels=tuple(wants.get("conda-channels", ())),
                 indexes=tuple(wants["indexes"]),
                 base_image=wants.get("base-image", ""),
             ),
@@ -115,7 +120,10 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
         )
         if getattr(old, name) != getattr(new, name)
     ]
-    for name in ("platforms", "packages", "requirements", "apt_packages", "indexes"):
+    lists = (
+        "platforms", "packages", "requirements", "apt_packages", "conda_packages", "conda_channels", "indexes",
+    )  # fmt: skip
+    for name in lists:
         before, after = getattr(old, name), getattr(new, name)
         lines += [f"{name}: {item!r} is wanted and not locked" for item in after if item not in before]
         lines += [f"{name}: {item!r} is locked and no longer wanted" for item in before if item not in after]
@@ -150,6 +158,8 @@ def _named(lock: Lock) -> dict[tuple[str, str, str], tuple[str, Digest]]:
         name = str(platform.platform)
         for deb in (*platform.base, *platform.apt):
             found[name, "deb", deb.package] = (deb.version, deb.digest)
+        for package in platform.conda:
+            found[name, "conda", package.name] = (f"{package.version} {package.build}", package.digest)
         for wheel in platform.wheels:
             found[name, "wheel", wheel.name] = (wheel.version, wheel.digest)
         if platform.image:
@@ -165,7 +175,7 @@ def _named(lock: Lock) -> dict[tuple[str, str, str], tuple[str, Digest]]:
 # -- writing -------------------------------------------------------------------------------------------
 
 
-def _row(pin: DebPin | WheelPin | PythonPin) -> str:
+def _row(pin: DebPin | CondaPin | WheelPin | PythonPin) -> str:
     row = {field.name: getattr(pin, field.name) for field in fields(pin)}
     digest = row.pop("digest")
     row["sha256"] = digest.hex if digest else None
@@ -213,6 +223,7 @@ def _platform(item: Mapping[str, Any]) -> PlatformLock:
         base=tuple(_pin(DebPin, row) for row in item["base"]),
         image=_base_pin(item) if "base-image" in item else None,
         apt=tuple(_pin(DebPin, row) for row in item["apt"]),
+        conda=tuple(_pin(CondaPin, row) for row in item.get("conda", ())),
         wheels=tuple(_pin(WheelPin, row) for row in item["wheels"]),
     )
 
@@ -241,7 +252,7 @@ def _texts(item: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(item[key])
 
 
-_Pin = TypeVar("_Pin", DebPin, WheelPin, PythonPin)
+_Pin = TypeVar("_Pin", DebPin, CondaPin, WheelPin, PythonPin)
 
 
 def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
@@ -255,7 +266,11 @@ def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
         if type(value) is not wanted:
             raise TypeError(f"{key} = {shown(value)} is no {wanted.__name__}")
         # What follows a mirror's address must not lead away from it; in a base image an interpreter's is absolute.
-        if isinstance(value, str) and key in ("path", "file") and not _is_plain(value, values.get("source")):
+        if (
+            isinstance(value, str)
+            and key in ("path", "file", "subdir")
+            and not _is_plain(value, values.get("source"))
+        ):
             raise ValueError(f"{key} = {shown(value)} is no plain path")
     return kind(**values)
 

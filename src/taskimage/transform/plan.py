@@ -2,8 +2,8 @@
 
 A runtime caches layers by chain: what changes low is pulled again with all that stands above it. So the
 order is by how seldom things change, and a group keeps its members whatever else comes or goes: the base,
-the interpreter's bytecode, Debian packages that the spec names, what maintainer scripts would have done,
-the environment, big wheels alone, small ones in groups, and the files that change most at the end.
+the interpreter's bytecode, Debian packages that the spec names, what maintainer scripts would have done, conda
+packages, the environment, big wheels alone, small ones in groups, and the files that change most at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from taskimage.model.digest import Digest
-from taskimage.model.lock import BasePin, DebPin, PlatformLock, WheelPin
+from taskimage.model.lock import BasePin, CondaPin, DebPin, PlatformLock, WheelPin
 from taskimage.model.oci import canonical_json
 from taskimage.transform.layer import FORMAT
 
@@ -26,8 +26,10 @@ _APT_GROUPS = 4
 _BIG_DEB, _MOST_BIG_DEBS = 16 * _MIB, 6
 _WHEEL_GROUPS = 8
 _BIG_WHEEL, _MOST_BIG_WHEELS = 1 * _MIB, 32
+_CONDA_GROUPS = 8
+_BIG_CONDA, _MOST_BIG_CONDA = 4 * _MIB, 24
 
-_Pin = TypeVar("_Pin", bound=DebPin | WheelPin)
+_Pin = TypeVar("_Pin", bound=DebPin | CondaPin | WheelPin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,32 +39,42 @@ class LayerPlan:
     kind: str
     origin: str
     debs: tuple[DebPin, ...] = ()
+    conda: tuple[CondaPin, ...] = ()
     wheels: tuple[WheelPin, ...] = ()
     parameters: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         """How many bytes its inputs have, as far as they are fetched."""
-        return sum(pin.size for pin in self.debs) + sum(pin.size for pin in self.wheels)
+        return sum(pin.size for pin in self.pins)
+
+    @property
+    def pins(self) -> tuple[DebPin | CondaPin | WheelPin, ...]:
+        """Its inputs that are packages."""
+        return self.debs + self.conda + self.wheels
 
     @property
     def key(self) -> Digest:
         """The key of the layer's inputs: equal keys mean equal layers, on any machine."""
-        return Digest.of(
-            canonical_json(
-                {
-                    "format": FORMAT,
-                    "kind": self.kind,
-                    "debs": [str(pin.digest) for pin in self.debs],
-                    "wheels": [str(pin.digest) for pin in self.wheels],
-                    "parameters": list(self.parameters),
-                }
-            )
-        )
+        inputs = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "debs": [str(pin.digest) for pin in self.debs],
+            "wheels": [str(pin.digest) for pin in self.wheels],
+            "parameters": list(self.parameters),
+        }
+        if self.conda:
+            inputs["conda"] = [_stated(pin) for pin in self.conda]
+        return Digest.of(canonical_json(inputs))
 
 
 def plan(
-    lock: PlatformLock, *, effects: Sequence[str], environment: Sequence[str], bytecode: Sequence[str]
+    lock: PlatformLock,
+    *,
+    effects: Sequence[str],
+    environment: Sequence[str],
+    bytecode: Sequence[str],
+    conda: Sequence[str] = (),
 ) -> tuple[LayerPlan, ...]:
     """The layers that ``lock`` comes to, lowest first, apart from copied files.
 
@@ -72,6 +84,7 @@ def plan(
         environment: What each file of the environment depends on beside its wheel: prefix, interpreter.
         bytecode: What compiled files depend on beside their sources: interpreter and recipe; empty when
             nothing is compiled.
+        conda: What each file of conda's environment depends on beside its package: prefix, version of the linking.
     """
     # Where a link of a base image leads elsewhere, so does everything that goes below it.
     links = lock.image.links if lock.image else ()
@@ -96,8 +109,17 @@ def plan(
     ]
     plans += _compiled(lock.apt, of_debian)
     plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=(*effects, *below)))
-    # An interpreter of the base imports what the base has.
-    site = ("system-site",) if lock.python.source == "base" else ()
+    plans += [
+        LayerPlan(
+            kind="conda",
+            origin=_origin("conda", group),
+            conda=group,
+            parameters=(*conda, lock.python.minor, *bytecode, *links),
+        )
+        for group in grouped(lock.conda, big=_BIG_CONDA, most_big=_MOST_BIG_CONDA, groups=_CONDA_GROUPS)
+    ]
+    # An interpreter of the base, or conda's, imports what is there.
+    site = ("system-site",) if lock.python.brings_packages else ()
     parameters = (*environment, *site, *_hidden(lock.image))
     plans.append(LayerPlan(kind="environment", origin="virtual environment", parameters=parameters))
     plans += [
@@ -149,11 +171,16 @@ def grouped(pins: Sequence[_Pin], *, big: int, most_big: int, groups: int) -> tu
     return (*singles, *(tuple(buckets[number]) for number in sorted(buckets)))
 
 
-def _name(pin: DebPin | WheelPin) -> str:
+def _name(pin: DebPin | CondaPin | WheelPin) -> str:
     return pin.package if isinstance(pin, DebPin) else pin.name
 
 
-def _origin(label: str, group: Sequence[DebPin | WheelPin]) -> str:
+def _stated(pin: CondaPin) -> str:
+    # Its record in the environment names the channel.
+    return f"{pin.digest} {pin.channel}/{pin.subdir}/{pin.file}"
+
+
+def _origin(label: str, group: Sequence[DebPin | CondaPin | WheelPin]) -> str:
     names = [f"{_name(pin)} {pin.version}" for pin in group]
     if len(names) > 3:
         return f"{label}: {', '.join(names[:3])} and {len(names) - 3} more"

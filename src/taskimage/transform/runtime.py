@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from taskimage.model.oci import ExecutionConfig
 
-__all__ = ["HOME", "PREFIX", "USER", "WORKDIR", "runtime_config"]
+__all__ = ["CONDA", "HOME", "PREFIX", "USER", "WORKDIR", "runtime_config"]
 
 PREFIX = "/opt/venv"
+CONDA = "/opt/conda"
 HOME = "/home/flytekit"
 WORKDIR = "/root"
 # In numbers, so that Kubernetes can tell for `runAsNonRoot` that this is not root; group 0, so that what the
@@ -39,6 +40,7 @@ def runtime_config(
     entrypoint: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
     prefix: str = PREFIX,
+    programs: Sequence[str] = (),
     user: str = USER,
     workdir: str = WORKDIR,
     base: ExecutionConfig | None = None,
@@ -58,6 +60,7 @@ def runtime_config(
         entrypoint: The spec's own; without one the image starts Python when it is given no command.
         labels: Facts for people and programs that look at the image.
         prefix: The virtual environment.
+        programs: Folders of programs that come after the environment's own on ``PATH``.
         user: ``uid:gid``.
         workdir: Where the code of tasks is unpacked, too.
         base: How a container of the base image starts.
@@ -66,7 +69,7 @@ def runtime_config(
     inherited = base.environment
     variables = {name: value for name, value in inherited.items() if name not in _OF_ANOTHER_PYTHON}
     variables |= {
-        "PATH": _joined(f"{prefix}/bin", *_folders(inherited.get("PATH")) or _SYSTEM, *_NVIDIA),
+        "PATH": _joined(f"{prefix}/bin", *programs, *_folders(inherited.get("PATH")) or _SYSTEM, *_NVIDIA),
         "LD_LIBRARY_PATH": _joined(*_folders(inherited.get("LD_LIBRARY_PATH")), _NVIDIA_LIBRARIES),
         "PYTHONPATH": workdir,
         # A uid without a passwd entry would get "/" for its home, and could not write there.

@@ -97,7 +97,7 @@ def _inputs(resolving: Resolving, wants: Wants) -> list[Finding]:
         ground = resolving.ground
     except TaskImageError as error:
         return [Finding(subject=subjects[0], text="does not have what is wanted", error=error)]
-    debs = counted(len(ground.base) + len(ground.apt), "package")
+    debs = counted(len(ground.base) + len(ground.apt) + len(ground.conda), "package")
     system_found = Finding(subject=subjects[0], text=f"has Python {ground.python.version} and {debs}")
     try:
         wheels = resolving.packages.wheels

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
-from taskimage.model.lock import DebPin, PlatformLock, PythonPin, WheelPin
+from taskimage.model.lock import CondaPin, DebPin, PlatformLock, PythonPin, WheelPin
 from taskimage.model.oci import canonical_json
 from taskimage.transform import bytecode
 from taskimage.transform.deb.layout import MERGED
@@ -50,6 +50,10 @@ class Bytecode(contextlib.ExitStack):
     def of_wheel(self, pin: WheelPin) -> tuple[Entry, ...]:
         """The .pyc files of a wheel's modules."""
         return self._compiled([pin.digest], lambda: self._inputs.wheel(pin).entries)
+
+    def of_conda(self, pin: CondaPin) -> tuple[Entry, ...]:
+        """The .pyc files of a conda package's modules."""
+        return self._compiled([pin.digest], lambda: self._inputs.conda(pin).entries)
 
     def of_interpreter(self) -> tuple[Entry, ...]:
         """The .pyc files of a standalone interpreter's library."""
@@ -98,13 +102,12 @@ class Bytecode(contextlib.ExitStack):
     def _interpreter(self) -> Path:
         """A folder with the interpreter and the libraries that it needs to compile, and little else."""
         image, python = self._lock.image, self._lock.python
-        standalone = python if python.source == "standalone" else None
-        self._inputs.fetch(self._lock.base, interpreter=standalone)
-        if image is not None:
-            return self._of_image(image.manifest, standalone)
-        return self._of_packages(standalone)
+        own: list[PythonPin | CondaPin] = [python] if python.source == "standalone" else []
+        self._inputs.fetch(self._lock.base, interpreter=python if own else None)
+        own += self._of_conda_python()
+        return self._of_packages(own) if image is None else self._of_image(image.manifest, own)
 
-    def _of_image(self, manifest: Digest, standalone: PythonPin | None) -> Path:
+    def _of_image(self, manifest: Digest, own: Sequence[PythonPin | CondaPin]) -> Path:
         from taskimage.adapters.bytecode import is_needed
         from taskimage.adapters.rootfs import unpack
 
@@ -112,13 +115,13 @@ class Bytecode(contextlib.ExitStack):
 
         def fill(root: Path) -> None:
             layers = list(self._base_layers())
-            if standalone:
-                layers.append(_written(root.with_name("layer"), [self._inputs.interpreter(standalone)]))
+            if own:
+                layers.append(_written(root.with_name("layer"), [self._entries(pin) for pin in own]))
             unpack(layers, root, wanted=lambda path: is_needed(path, python.executable))
 
-        return self._kept(_key(image=str(manifest), python=str(python.digest), path=python.executable), fill)
+        return self._kept(_key(image=str(manifest), path=python.executable, **_identity(own)), fill)
 
-    def _of_packages(self, standalone: PythonPin | None) -> Path:
+    def _of_packages(self, own: Sequence[PythonPin | CondaPin]) -> Path:
         from taskimage.adapters.rootfs import unpack
 
         debs = self._minimal()
@@ -126,12 +129,26 @@ class Bytecode(contextlib.ExitStack):
         def fill(root: Path) -> None:
             fragments: list[Sequence[Entry]] = [self._inputs.deb(pin).entries for pin in debs]
             fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
-            if standalone:
-                fragments.append(self._inputs.interpreter(standalone))
+            fragments += [self._entries(pin) for pin in own]
             unpack([_written(root.with_name("layer"), fragments)], root)
 
-        python = self._lock.python
-        return self._kept(_key(debs=[str(pin.digest) for pin in debs], python=str(python.digest)), fill)
+        return self._kept(_key(debs=[str(pin.digest) for pin in debs], **_identity(own)), fill)
+
+    def _entries(self, pin: PythonPin | CondaPin) -> Sequence[Entry]:
+        if isinstance(pin, PythonPin):
+            return self._inputs.interpreter(pin)
+        return self._inputs.conda(pin).entries
+
+    def _of_conda_python(self) -> list[CondaPin]:
+        """Conda's Python and all that it depends on, sorted; none where Python is not conda's."""
+        there = {pin.name: pin for pin in self._lock.conda}
+        found: set[CondaPin] = set()
+        wanted = {"python"}
+        while some := {there[name] for name in wanted & there.keys()} - found:
+            found |= some
+            self._inputs.fetch(conda=some)
+            wanted = {need.split()[0] for pin in some for need in self._inputs.conda(pin).depends}
+        return sorted(found)
 
     def _kept(self, key: Digest, fill: Callable[[Path], None]) -> Path:
         """The store's folder of ``key``, which ``fill`` gets as an empty one when it is not there yet."""
@@ -176,6 +193,13 @@ def _written(path: Path, fragments: Sequence[Sequence[Entry]]) -> tuple[Path, Di
 def _numbers(version: str) -> str:
     """``3.14.0`` of ``3.14.0rc2`` and of ``3.14.0+``, which some builds call themselves."""
     return re.split(r"[^\d.]", version)[0]
+
+
+def _identity(own: Sequence[PythonPin | CondaPin]) -> dict[str, object]:
+    """What tells one interpreter from another."""
+    standalone = [str(pin.digest) for pin in own if isinstance(pin, PythonPin)]
+    conda = [str(pin.digest) for pin in own if isinstance(pin, CondaPin)]
+    return {"python": standalone[0] if standalone else "None", **({"conda": conda} if conda else {})}
 
 
 def _key(**parts: object) -> Digest:

@@ -151,7 +151,12 @@ class Content:
         return Maker(
             self._tools,
             planned.lock,
-            indexes=Indexes(spec.pip_index, tuple(spec.pip_extra_index_url or ()), files.requirements),
+            indexes=Indexes(
+                spec.pip_index,
+                tuple(spec.pip_extra_index_url or ()),
+                files.requirements,
+                tuple(spec.conda_channels or ()),
+            ),
             users=USERS,
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,

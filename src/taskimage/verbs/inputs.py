@@ -13,11 +13,12 @@ from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, counted
-from taskimage.model.lock import DebPin, PythonPin, WheelPin
+from taskimage.model.lock import CondaPin, DebPin, PythonPin, WheelPin
 from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
+    from taskimage.transform.conda import CondaPackage
     from taskimage.transform.deb import Deb
     from taskimage.transform.wheel import Wheel
     from taskimage.verbs.base import Base
@@ -29,11 +30,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Indexes:
-    """Where a spec says that its Python packages are: its own fields, and lines of its requirements."""
+    """Where a spec says that its packages are: its own fields, and lines of its requirements."""
 
     index: str | None = None
     extra: tuple[str, ...] = ()
     requirements: tuple[RequirementsFile, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 class Inputs(contextlib.ExitStack):
@@ -49,9 +51,11 @@ class Inputs(contextlib.ExitStack):
         self._tools = tools
         self._base = base
         self._indexes = indexes
-        self._python = python
+        self.python = python
+        """The feature version of the environment's interpreter."""
         self._prefix = prefix
         self._debs = _Once["Deb"]()
+        self._conda = _Once["CondaPackage"]()
         self._wheels = _Once["Wheel"]()
         self._interpreters = _Once[tuple[Entry, ...]]()
         self._local = threading.local()
@@ -62,12 +66,17 @@ class Inputs(contextlib.ExitStack):
         debs: Iterable[DebPin] = (),
         wheels: Iterable[WheelPin] = (),
         interpreter: PythonPin | None = None,
+        *,
+        conda: Iterable[CondaPin] = (),
     ) -> None:
         """Everything that is named is in the store."""
         some_debs = sorted({pin for pin in debs if self._is_missing(pin)})
+        some_conda = sorted({pin for pin in conda if self._is_missing(pin)})
         some_wheels = sorted({pin for pin in wheels if self._is_missing(pin)})
         interpreters = [interpreter] if interpreter and self._is_missing(interpreter) else []
-        wanted: list[DebPin | WheelPin | PythonPin] = [*some_debs, *some_wheels, *interpreters]
+        wanted: list[DebPin | CondaPin | WheelPin | PythonPin] = [
+            *some_debs, *some_conda, *some_wheels, *interpreters,
+        ]  # fmt: skip
         if not wanted:
             return
         total = sum(pin.size for pin in wanted)
@@ -81,6 +90,10 @@ class Inputs(contextlib.ExitStack):
         if some_debs:
             debian = self._tools.debian.on(self._base.facts) if self._base else self._tools.debian
             jobs.append(lambda: debian.fetch(some_debs, moved=moved))
+        if some_conda:
+            jobs.append(
+                lambda: self._tools.conda.fetch(some_conda, channels=self._indexes.channels, moved=moved)
+            )
         if some_wheels:
             jobs.append(
                 lambda: self._tools.pypi.fetch(
@@ -96,12 +109,16 @@ class Inputs(contextlib.ExitStack):
         self._tools.http.each(lambda job: job(), jobs)
         tell(Done("fetch", f"Fetched {counted(len(wanted), 'package')}, {total / 1e6:.1f} MB"))
 
-    def _is_missing(self, pin: DebPin | WheelPin | PythonPin) -> bool:
+    def _is_missing(self, pin: DebPin | CondaPin | WheelPin | PythonPin) -> bool:
         return pin.digest is not None and not self._tools.store.input_path(pin.digest).exists()
 
     def deb(self, pin: DebPin) -> Deb:
         """The package of ``pin``, which is fetched; its bodies can be opened from any thread."""
         return self._debs.get(pin.digest, lambda: self._read_deb(pin))
+
+    def conda(self, pin: CondaPin) -> CondaPackage:
+        """The conda package of ``pin``, which is fetched, as linked."""
+        return self._conda.get(pin.digest, lambda: self._read_conda(pin))
 
     def wheel(self, pin: WheelPin) -> Wheel:
         """The wheel of ``pin``, which is fetched, as installed."""
@@ -131,6 +148,12 @@ class Inputs(contextlib.ExitStack):
             )
         return deb
 
+    def _read_conda(self, pin: CondaPin) -> CondaPackage:
+        from taskimage.transform.conda import read_conda
+
+        path = self._tools.store.input_path(pin.digest)
+        return read_conda(lambda: cast("BinaryIO", path.open("rb")), self._spool(), pin, python=self.python)
+
     def _read_wheel(self, pin: WheelPin) -> Wheel:
         from taskimage.transform.wheel import read_wheel
 
@@ -138,7 +161,7 @@ class Inputs(contextlib.ExitStack):
         return read_wheel(
             lambda: cast("BinaryIO", path.open("rb")),
             prefix=self._prefix.strip("/"),
-            python=self._python,
+            python=self.python,
             where=pin.file,
         )
 

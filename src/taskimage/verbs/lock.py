@@ -111,6 +111,8 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
         packages=packages,
         requirements=tuple(f"{file.name} {Digest.of(file.data)}" for file in requirements),
         apt_packages=tuple(spec.apt_packages or ()),
+        conda_packages=tuple(spec.conda_packages or ()),
+        conda_channels=tuple(_channels(spec)),
         indexes=tuple(_indexes(spec.pip_index, spec.pip_extra_index_url or ())),
     )
 
@@ -122,6 +124,17 @@ def _names_flytekit(packages: Sequence[str], files: Sequence[RequirementsFile]) 
         for line in text.splitlines()
     )
     return any(re.match(r"\s*flytekit\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)
+
+
+def _channels(spec: ImageSpec) -> Iterator[str]:
+    """An entry for each channel that is asked: its name, or of an address that by which a change is seen."""
+    for number, channel in enumerate(spec.conda_channels or () if spec.conda_packages else (), 1):
+        if "://" in channel:
+            from taskimage.adapters.http import redacted
+
+            yield f"conda_channels-{number} {Digest.of(redacted(channel).encode())}"
+        else:
+            yield channel
 
 
 def _indexes(index: str | None, extra: Sequence[str]) -> Iterator[str]:

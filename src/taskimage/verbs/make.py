@@ -20,7 +20,7 @@ from taskimage.transform.deb.layout import Layout
 from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 from taskimage.transform.plan import LayerPlan
-from taskimage.transform.runtime import PREFIX
+from taskimage.transform.runtime import CONDA, PREFIX
 from taskimage.transform.venv import venv_entries
 from taskimage.transform.whiteout import opaque
 from taskimage.verbs.compile import Bytecode
@@ -102,7 +102,10 @@ class Maker:
                 (pin for plan in wanted for pin in plan.debs),
                 (pin for plan in wanted for pin in plan.wheels),
                 lock.python if any(plan.kind == "interpreter" for plan in wanted) else None,
+                conda=(pin for plan in wanted for pin in plan.conda),
             )
+            if any(plan.conda for plan in wanted):
+                check_overlaps(tools, inputs, lock.conda)
             if any(plan.wheels for plan in wanted):
                 check_overlaps(tools, inputs, lock.wheels)
             return self._made(making, wanted)
@@ -191,6 +194,7 @@ class _Making:
             "interpreter": self._interpreter,
             "bytecode": self._bytecode,
             "effects": self._effects,
+            "conda": self._conda,
             "environment": self._environment,
             "wheels": self._wheels,
             "files": lambda _: [self.files],
@@ -212,7 +216,7 @@ class _Making:
     def _environment(self, _plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         python, image, prefix = self.lock.python, self.lock.image, PREFIX.strip("/")
         entries = venv_entries(
-            prefix, python=python.executable, version=python.version, system_site=python.source == "base"
+            prefix, python=python.executable, version=python.version, system_site=python.brings_packages
         )
         yield entries
         if image is not None and image.environment_hidden:
@@ -223,6 +227,25 @@ class _Making:
             names = {row.partition(" ")[0] for row in image.replaced}
             with self.base.tree() as tree:
                 yield uninstalled(tree, names, prefix=prefix, minor=python.minor, above=entries)
+        if self.lock.conda:
+            # By this file conda's tools know that a folder is an environment.
+            yield [Entry.file(f"{CONDA.strip('/')}/conda-meta/history", b"")]
+
+    def _conda(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
+        for pin in plan.conda:
+            package = self.inputs.conda(pin)
+            if package.scripts and pin.name not in self.waived:
+                self._warn_of_conda(pin.name, package.scripts)
+            yield package.entries
+            if self.compiler:
+                yield self.compiler.of_conda(pin)
+
+    def _warn_of_conda(self, name: str, scripts: Sequence[str]) -> None:
+        names = ", ".join(f"/{path}" for path in scripts)
+        hint = (
+            f"if the image works without, say so: builder_options: {{taskimage: {{waive_scripts: [{name}]}}}}"
+        )
+        self.tools.listener(Warned(f"{name}: conda would run {names}, which is not done", hint))
 
     def _wheels(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         for pin in plan.wheels:

@@ -1,26 +1,30 @@
-"""Two wheels that install the same path: harmless when the bytes are equal, an error when they are not.
+"""Two packages that install the same path: harmless when the bytes are equal, an error when they are not.
 
-pip lets the one that comes last win, and nobody hears of it. The names of a wheel's files are kept in the store,
-so that a wheel whose layer is known need not be opened, or even be there, to be compared.
+pip lets the one that comes last win, and nobody hears of it; conda tells and goes on. The names of a package's
+files are kept in the store, so that one whose layer is known need not be opened, or even be there, to be compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
+from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
-from taskimage.model.lock import WheelPin
+from taskimage.model.lock import CondaPin, WheelPin
 from taskimage.transform.entry import Entry, same_content
 from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 
 __all__ = ["check_overlaps"]
 
+_Pin: TypeAlias = WheelPin | CondaPin
 
-def check_overlaps(tools: Tools, inputs: Inputs, wheels: Sequence[WheelPin]) -> None:
-    """Raises CannotBuild, naming the path and both packages, when two of ``wheels`` differ in a file."""
-    owners: dict[str, WheelPin] = {}
-    for pin in wheels:
+
+def check_overlaps(tools: Tools, inputs: Inputs, pins: Sequence[_Pin]) -> None:
+    """Raises CannotBuild, naming the path and both packages, when two of ``pins`` differ in a file."""
+    owners: dict[str, _Pin] = {}
+    for pin in pins:
         for path in _paths(tools, inputs, pin):
             other = owners.setdefault(path, pin)
             if other is not pin and not _agree(inputs, path, other, pin):
@@ -30,21 +34,26 @@ def check_overlaps(tools: Tools, inputs: Inputs, wheels: Sequence[WheelPin]) -> 
                 )
 
 
-def _paths(tools: Tools, inputs: Inputs, pin: WheelPin) -> Sequence[str]:
-    record = tools.store.record("files", pin.digest)
+def _paths(tools: Tools, inputs: Inputs, pin: _Pin) -> Sequence[str]:
+    # Of a conda package for any Python, some paths have its version in them.
+    key = pin.digest if isinstance(pin, WheelPin) else Digest.of(f"{pin.digest} {inputs.python}".encode())
+    record = tools.store.record("files", key)
     if record is None:
-        inputs.fetch(wheels=[pin])
-        record = {"paths": [entry.path for entry in inputs.wheel(pin).entries if entry.kind == "file"]}
-        tools.store.keep_record("files", pin.digest, record)
+        kinds = ("file", "symlink")
+        record = {"paths": [entry.path for entry in _entries(inputs, pin) if entry.kind in kinds]}
+        tools.store.keep_record("files", key, record)
     paths: Sequence[str] = record["paths"]
     return paths
 
 
-def _agree(inputs: Inputs, path: str, *pins: WheelPin) -> bool:
-    inputs.fetch(wheels=pins)
-    one, other = (_entry(inputs, path, pin) for pin in pins)
+def _agree(inputs: Inputs, path: str, *pins: _Pin) -> bool:
+    one, other = (next(entry for entry in _entries(inputs, pin) if entry.path == path) for pin in pins)
     return same_content(one, other)
 
 
-def _entry(inputs: Inputs, path: str, pin: WheelPin) -> Entry:
-    return next(entry for entry in inputs.wheel(pin).entries if entry.path == path)
+def _entries(inputs: Inputs, pin: _Pin) -> Sequence[Entry]:
+    if isinstance(pin, WheelPin):
+        inputs.fetch(wheels=[pin])
+        return inputs.wheel(pin).entries
+    inputs.fetch(conda=[pin])
+    return inputs.conda(pin).entries

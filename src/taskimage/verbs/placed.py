@@ -17,7 +17,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
 
 
 @contextlib.contextmanager
-def placed(spec: ImageSpec, field: Literal["packages", "apt_packages", "base_image"]) -> Iterator[None]:
+def placed(
+    spec: ImageSpec, field: Literal["packages", "apt_packages", "conda_packages", "base_image"]
+) -> Iterator[None]:
     """In the block, an error that names entries of ``field`` says where the spec has the first of them.
 
     With a base image everything else that is wrong is wrong with that.

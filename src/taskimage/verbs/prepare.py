@@ -24,10 +24,10 @@ from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
 from taskimage.model.user import User
-from taskimage.transform import bytecode, effects
+from taskimage.transform import bytecode, conda, effects
 from taskimage.transform.assemble import FORMAT
 from taskimage.transform.plan import LayerPlan, plan
-from taskimage.transform.runtime import HOME, PREFIX, runtime_config
+from taskimage.transform.runtime import CONDA, HOME, PREFIX, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.lock import read_lock, wants_of
@@ -80,7 +80,13 @@ class Planned:
     def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
         """How a container starts, on a base image that starts as ``base`` says."""
         spec = self.spec
-        return runtime_config(image_id=spec.id, env=spec.env, entrypoint=spec.entrypoint or (), base=base)
+        return runtime_config(
+            image_id=spec.id,
+            env=spec.env,
+            entrypoint=spec.entrypoint or (),
+            programs=(f"{CONDA}/bin",) if self.lock.conda else (),
+            base=base,
+        )
 
     @property
     def content(self) -> Digest:
@@ -179,6 +185,7 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
         effects=(str(effects.VERSION), *(user.passwd() for user in USERS)),
         environment=(PREFIX, lock.python.version, lock.python.executable),
         bytecode=compiled,
+        conda=(CONDA, conda.FORMAT),
     )
     source = order.files.source
     if source.files or source.directories:

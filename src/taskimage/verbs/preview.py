@@ -8,7 +8,6 @@ from pathlib import Path
 from taskimage.adapters.settings import Settings
 from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
-from taskimage.model.lock import DebPin, WheelPin
 from taskimage.verbs.make import known_layer
 from taskimage.verbs.prepare import load_spec, order, prepare
 from taskimage.verbs.tools import Tools
@@ -51,7 +50,7 @@ def preview(
     prepared = prepare(tools, wanted, force=force)
     plans = [plan for image in prepared.images for plan in image.plans]
     missing = [plan for plan in plans if force or known_layer(tools, plan) is None]
-    pins: list[DebPin | WheelPin] = [pin for plan in missing for pin in plan.debs + plan.wheels]
+    pins = [pin for plan in missing for pin in plan.pins]
     # By digest, since some layers are made from the same packages.
     found = {pin.digest: pin.size for pin in pins}
     sizes = [size for digest, size in found.items() if not tools.store.input_path(digest).exists()]

@@ -13,10 +13,11 @@ from taskimage.model.base import BaseFacts, Distribution, Environment, Interpret
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, NotFound
 from taskimage.model.events import Done, Notice, Started, counted
-from taskimage.model.lock import BasePin, DebPin, Lock, PlatformLock, PythonPin, Wants
+from taskimage.model.lock import BasePin, CondaPin, DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.base import Base, pin_base
+from taskimage.verbs.conda import environment
 from taskimage.verbs.placed import placed
 from taskimage.verbs.tools import Tools
 
@@ -54,7 +55,8 @@ def resolve(
         found = Resolving(
             tools, spec, wants, requirements, platform, keep=keep, upgrade_packages=upgrade_packages
         ).lock
-        count = counted(len(found.base) + len(found.apt) + len(found.wheels), "package")
+        pins = (*found.base, *found.apt, *found.conda, *found.wheels)
+        count = counted(len(pins), "package")
         tools.listener(Done("resolve", f"Resolved {count} for {platform}: Python {found.python.version}"))
         platforms.append(found)
     return Lock(wants=wants, platforms=tuple(platforms))
@@ -73,6 +75,7 @@ class Ground:
     base: tuple[DebPin, ...] = ()
     image: BasePin | None = None
     apt: tuple[DebPin, ...] = ()
+    conda: tuple[CondaPin, ...] = ()
     installed: tuple[Distribution, ...] = ()
     environment: Environment | None = None
 
@@ -104,7 +107,24 @@ class Resolving:
         """Everything that stands below the Python packages."""
         with placed(self._spec, "base_image"), placed(self._spec, "apt_packages"):
             stand = _on_image if self._wants.base_image else _on_debian
-            return stand(self._tools, self._wants, self.platform, self._kept)
+            ground = stand(self._tools, self._wants, self.platform, self._kept)
+        return self._on_conda(ground) if self._wants.conda_packages else ground
+
+    def _on_conda(self, ground: Ground) -> Ground:
+        """``ground`` with an environment of conda packages on it, whose Python is the interpreter."""
+        keep = [pin for one in self._kept for pin in one.conda if pin.name not in self._upgrade_packages]
+        with placed(self._spec, "conda_packages"):
+            found = environment(
+                self._tools,
+                self._wants.conda_packages,
+                channels=self._spec.conda_channels or (),
+                python=self._wants.python,
+                platform=self.platform,
+                glibc=ground.glibc,
+                keep=keep,
+            )
+        python = PythonPin(version=found.python, source="conda")
+        return replace(ground, python=python, conda=found.packages, installed=found.distributions)
 
     @cached_property
     def packages(self) -> Resolution:
@@ -130,7 +150,8 @@ class Resolving:
         """All of it."""
         image = self.ground.image
         if image is not None:
-            image = replace(image, installed=_rows(self.packages.installed), replaced=_rows(self._replaced))
+            used = _rows(self.packages.installed) if self.ground.python.source == "base" else ()
+            image = replace(image, installed=used, replaced=_rows(self._replaced))
         return PlatformLock(
             platform=self.platform,
             suite=self.ground.suite,
@@ -138,6 +159,7 @@ class Resolving:
             base=self.ground.base,
             image=image,
             apt=self.ground.apt,
+            conda=self.ground.conda,
             wheels=self.packages.wheels,
         )
 
@@ -156,9 +178,12 @@ def _rows(distributions: Iterable[Distribution]) -> tuple[str, ...]:
 
 
 def _on_debian(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock]) -> Ground:
-    python = _of_suite(tools, wants, platform) or _standalone(tools, wants, platform, kept)
+    python = (
+        _of_conda(wants) or _of_suite(tools, wants, platform) or _standalone(tools, wants, platform, kept)
+    )
     # Standalone builds bring their own libraries, apart from what the Linux Standard Base has: libc and libcrypt.
-    interpreter = f"python{python.minor}" if python.source == "suite" else "libcrypt1"
+    # conda's have all but libc.
+    interpreter = {"suite": f"python{python.minor}", "conda": "libc6"}.get(python.source, "libcrypt1")
     debian = tools.debian.resolve(
         wants.suite, platform.debian, base=(*BASE, interpreter), apt=wants.apt_packages
     )
@@ -177,7 +202,9 @@ def _on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[Pla
             hint="use a base image with glibc (Debian, Ubuntu, Fedora, UBI …), or leave base_image out",
         )
     found = next((one for one in facts.interpreters if wants.python in (one.version, one.minor)), None)
-    if found:
+    if of_conda := _of_conda(wants):
+        python, found = of_conda, None
+    elif found:
         python = PythonPin(version=found.version, source="base", path=found.executable)
     else:
         _tell_other_pythons(tools, wants, facts)
@@ -224,6 +251,11 @@ def _environment(tools: Tools, facts: BaseFacts, found: Interpreter | None) -> E
 
 def _manifest(image: BasePin | None) -> Digest | None:
     return None if image is None else image.manifest
+
+
+def _of_conda(wants: Wants) -> PythonPin | None:
+    """Where conda packages are wanted, their Python is the only one that they go with; solving tells its version."""
+    return PythonPin(version=wants.python, source="conda") if wants.conda_packages else None
 
 
 def _of_suite(tools: Tools, wants: Wants, platform: Platform) -> PythonPin | None:

@@ -13,6 +13,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.events import Listener, ignore
 
 if TYPE_CHECKING:
+    from taskimage.adapters.conda import Conda
     from taskimage.adapters.cpython import CPython
     from taskimage.adapters.debian import Debian
     from taskimage.adapters.http import Http
@@ -95,6 +96,13 @@ class Tools:
         from taskimage.adapters.cpython import CPython
 
         return CPython(self.store, self.http, environ=os.environ)
+
+    @cached_property
+    def conda(self) -> Conda:
+        """Conda channels."""
+        from taskimage.adapters.conda import Conda
+
+        return Conda(self.store, self.http, environ=os.environ, offline=self.offline)
 
     @cached_property
     def pypi(self) -> PyPI:

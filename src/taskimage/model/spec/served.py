@@ -14,7 +14,7 @@ from taskimage.model.spec.problem import Key, dotted
 __all__ = ["check_served", "unserved"]
 
 _FIELDS = (
-    "conda_packages", "conda_channels", "cuda", "cudnn", "pip_secret_mounts", "pip_extra_args",
+    "cuda", "cudnn", "pip_secret_mounts", "pip_extra_args",
     "commands", "python_exec", "runtime_packages", "builder_config",
 )  # fmt: skip
 _BUILDERS = (None, "taskimage", "default")
