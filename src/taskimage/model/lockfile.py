@@ -41,6 +41,7 @@ def dumps(lock: Lock) -> str:
         _list("requirements", map(_value, wants.requirements)),
         _list("apt-packages", map(_value, wants.apt_packages)),
         _list("indexes", map(_value, wants.indexes)),
+        *([_list("options", map(_value, wants.options))] if wants.options else []),
     ]
     for platform in sorted(lock.platforms, key=lambda item: item.platform):
         parts += [
@@ -91,6 +92,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
                 apt_packages=tuple(wants["apt-packages"]),
                 indexes=tuple(wants["indexes"]),
                 base_image=wants.get("base-image", ""),
+                options=tuple(wants.get("options", ())),
             ),
             platforms=tuple(_platform(item) for item in document["platforms"]),
         )
@@ -115,7 +117,7 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
         )
         if getattr(old, name) != getattr(new, name)
     ]
-    for name in ("platforms", "packages", "requirements", "apt_packages", "indexes"):
+    for name in ("platforms", "packages", "requirements", "apt_packages", "indexes", "options"):
         before, after = getattr(old, name), getattr(new, name)
         lines += [f"{name}: {item!r} is wanted and not locked" for item in after if item not in before]
         lines += [f"{name}: {item!r} is locked and no longer wanted" for item in before if item not in after]
