@@ -215,9 +215,9 @@ class TestServed:
     def test_every_other_field_is_named_at_once(self) -> None:
         spec = ImageSpec(
             cuda="12", cudnn="8", base_image=ImageSpec(),
-            pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", commands=["ls"],
+            pip_secret_mounts=[("a", "b")], pip_extra_args="--user", commands=["ls"],
             python_exec="p", runtime_packages=["a"], builder_config={"a": 1}, builder="envd",
-            requirements="uv.lock", packages=["-r x"],
+            requirements="pdm.lock", packages=["-r x"],
             builder_options={"other": {}}, source_root=".", source_copy_mode="auto",
         )  # fmt: skip
         with pytest.raises(CannotBuild) as caught:
@@ -241,11 +241,29 @@ class TestServed:
             "source_copy_mode",
         }
 
-    @pytest.mark.parametrize(
-        "name", ["uv.lock", "a/poetry.lock", "pyproject.toml", "pylock.toml", "pylock.x.toml"]
-    )
-    def test_only_text_requirements_are_served(self, name: str) -> None:
-        assert len(unserved(ImageSpec(requirements=name))) == 1
+    @pytest.mark.parametrize("name", ["pdm.lock", "Pipfile.lock", "a/Cargo.toml", "pylock.a.b.toml"])
+    def test_requirements_of_other_tools_are_not_served(self, name: str) -> None:
+        (line,) = unserved(ImageSpec(requirements=name))
+        assert "wanted one of requirements.txt, pyproject.toml, pylock.toml, uv.lock, poetry.lock" in line
+
+    @pytest.mark.parametrize("name", ["uv.lock", "a/poetry.lock", "pylock.toml", "pylock.x.toml"])
+    def test_nothing_is_added_to_a_lock(self, name: str) -> None:
+        """As flytekit has it: a lock and packages exclude each other."""
+        (line,) = unserved(ImageSpec(requirements=name, packages=["numpy"]))
+        assert line.startswith("packages are named beside a ")
+        check_served(ImageSpec(requirements=name, packages=[], pip_extra_args="--extra gpu"))
+
+    def test_parts_are_chosen_of_projects_alone(self) -> None:
+        check_served(ImageSpec(requirements="pyproject.toml", packages=["numpy"], pip_extra_args="--group a"))
+        (line,) = unserved(ImageSpec(requirements="r.txt", pip_extra_args="--group a"))
+        assert "name no project" in line
+
+    def test_secrets_are_known_by_where_they_would_be_mounted(self) -> None:
+        check_served(ImageSpec(pip_secret_mounts=[("a", "/root/.netrc"), ("b", "/etc/pip.conf")]))
+        (line,) = unserved(ImageSpec(pip_secret_mounts=[("a", "/root/.netrc"), ("b", "/etc/gitconfig")]))
+        assert (
+            line == "pip_secret_mounts[1] is for '/etc/gitconfig'; wanted a path that ends in netrc, pip.conf"
+        )
 
 
 def test_thaw_is_the_opposite_of_freeze() -> None:

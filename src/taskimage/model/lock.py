@@ -146,7 +146,7 @@ class Wants:
     """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same.
 
     ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none. With a
-    ``base_image`` there is no ``suite``: it has its own.
+    ``base_image`` there is no ``suite``: it has its own. ``options`` are those by which Python packages are chosen.
     """
 
     python: str
@@ -160,6 +160,7 @@ class Wants:
     indexes: tuple[str, ...] = ()
     runtime: str = ""
     base_image: str = ""
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

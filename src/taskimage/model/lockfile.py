@@ -43,6 +43,7 @@ def dumps(lock: Lock) -> str:
         *([_list("conda-packages", map(_value, wants.conda_packages))] if wants.conda_packages else []),
         *([_list("conda-channels", map(_value, wants.conda_channels))] if wants.conda_channels else []),
         _list("indexes", map(_value, wants.indexes)),
+        *([_list("options", map(_value, wants.options))] if wants.options else []),
     ]
     for platform in sorted(lock.platforms, key=lambda item: item.platform):
         parts += [
@@ -96,6 +97,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
                 conda_channels=tuple(wants.get("conda-channels", ())),
                 indexes=tuple(wants["indexes"]),
                 base_image=wants.get("base-image", ""),
+                options=tuple(wants.get("options", ())),
             ),
             platforms=tuple(_platform(item) for item in document["platforms"]),
         )
@@ -121,7 +123,7 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
         if getattr(old, name) != getattr(new, name)
     ]
     lists = (
-        "platforms", "packages", "requirements", "apt_packages", "conda_packages", "conda_channels", "indexes",
+        "platforms", "packages", "requirements", "apt_packages", "conda_packages", "conda_channels", "indexes", "options",
     )  # fmt: skip
     for name in lists:
         before, after = getattr(old, name), getattr(new, name)

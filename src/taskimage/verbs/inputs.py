@@ -14,6 +14,8 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import CondaPin, DebPin, PythonPin, WheelPin
+from taskimage.model.spec import ImageSpec
+from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
 
@@ -30,12 +32,26 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Indexes:
-    """Where a spec says that its packages are: its own fields, and lines of its requirements."""
+    """Where a spec says that its packages are: its own fields, and what its packages and requirements say."""
 
     index: str | None = None
     extra: tuple[str, ...] = ()
     requirements: tuple[RequirementsFile, ...] = ()
+    packages: tuple[str, ...] = ()
+    options: InstallOptions = DEFAULTS
     channels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, spec: ImageSpec, requirements: tuple[RequirementsFile, ...]) -> Indexes:
+        """Those of ``spec``, which names ``requirements``."""
+        return cls(
+            spec.pip_index,
+            tuple(spec.pip_extra_index_url or ()),
+            requirements,
+            tuple(spec.packages or ()),
+            spec.install_options,
+            tuple(spec.conda_channels or ()),
+        )
 
 
 class Inputs(contextlib.ExitStack):
@@ -100,7 +116,9 @@ class Inputs(contextlib.ExitStack):
                     some_wheels,
                     index=self._indexes.index,
                     extra_indexes=self._indexes.extra,
+                    packages=self._indexes.packages,
                     requirements=self._indexes.requirements,
+                    options=self._indexes.options,
                     moved=moved,
                 )
             )

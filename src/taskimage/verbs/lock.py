@@ -101,6 +101,7 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
     """
     platforms = tuple(map(str, spec.platforms(machine=host_machine())))
     packages = tuple(spec.packages or ())
+    options = spec.install_options
     needs_flytekit = spec.options.runtime == "flytekit" and not _names_flytekit(packages, requirements)
     return Wants(
         python=spec.python_version or (lock.wants.python if lock else host_python()),
@@ -113,14 +114,22 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
         apt_packages=tuple(spec.apt_packages or ()),
         conda_packages=tuple(spec.conda_packages or ()),
         conda_channels=tuple(_channels(spec)),
-        indexes=tuple(_indexes(spec.pip_index, spec.pip_extra_index_url or ())),
+        indexes=tuple(
+            _indexes(
+                spec.pip_index or options.index, (*(spec.pip_extra_index_url or ()), *options.extra_indexes)
+            )
+        ),
+        options=options.words,
     )
 
 
 def _names_flytekit(packages: Sequence[str], files: Sequence[RequirementsFile]) -> bool:
-    lines: Iterator[str] = (
+    """Whether nothing is to be added: somebody names it, or there is a lock file, to which nothing is added."""
+    if any(file.kind.is_lock for file in files):
+        return True
+    lines = (
         line
-        for text in (*packages, *(f.data.decode(errors="replace") for f in files))
+        for text in (*packages, *(line for file in files for line in file.lines))
         for line in text.splitlines()
     )
     return any(re.match(r"\s*flytekit\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)

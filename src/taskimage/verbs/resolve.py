@@ -12,7 +12,7 @@ from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.base import BaseFacts, Distribution, Environment, Interpreter
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, NotFound
-from taskimage.model.events import Done, Notice, Started, counted
+from taskimage.model.events import Done, Notice, Started, Warned, counted
 from taskimage.model.lock import BasePin, CondaPin, DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
@@ -132,7 +132,7 @@ class Resolving:
         # What was chosen to go with another base says nothing about this one.
         kept = [item for item in self._kept if _manifest(item.image) == _manifest(self.ground.image)]
         with placed(self._spec, "packages"):
-            return self._tools.pypi.resolve(
+            found = self._tools.pypi.resolve(
                 python=self.ground.python.version,
                 platform=self.platform,
                 packages=(*self._wants.packages, *_runtime(self._wants)),
@@ -143,7 +143,26 @@ class Resolving:
                 keep=[pin for item in kept for pin in item.wheels],
                 installed=self.ground.installed,
                 upgrade_packages=self._upgrade_packages,
+                options=self._spec.install_options,
             )
+        if self._lacks_flytekit(found):
+            self._tools.listener(
+                Warned(
+                    f"{self._requirements[0].name} has no flytekit, and nothing is added to a lock file:"
+                    " the image starts no tasks",
+                    hint="add flytekit to the project and lock it, or set runtime: none in builder_options",
+                )
+            )
+        return found
+
+    def _lacks_flytekit(self, found: Resolution) -> bool:
+        """Whether tasks are to be started, and a lock file that is whole has nothing to start them."""
+        return (
+            bool(self._requirements)
+            and self._requirements[0].kind.is_lock
+            and self._spec.options.runtime == "flytekit"
+            and all(wheel.name != "flytekit" for wheel in found.wheels)
+        )
 
     @property
     def lock(self) -> PlatformLock:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.store import Store
 from taskimage.model.events import Listener, ignore
+from taskimage.model.spec.secretkind import SecretKind
 
 if TYPE_CHECKING:
     from taskimage.adapters.conda import Conda
@@ -33,6 +34,7 @@ class Tools:
     offline: bool = False
     expired_indexes: bool = False
     registry_config: Path | None = None
+    secrets: tuple[tuple[Path, SecretKind], ...] = ()
 
     @classmethod
     def of(
@@ -47,6 +49,11 @@ class Tools:
             offline=offline,
             expired_indexes=spec.options.expired_indexes,
             registry_config=loaded.beside(config) if config else None,
+            secrets=tuple(
+                (loaded.beside(source), kind)
+                for source, target in spec.pip_secret_mounts or ()
+                if (kind := SecretKind.of(target))
+            ),
         )
 
     @property
@@ -106,7 +113,14 @@ class Tools:
 
     @cached_property
     def pypi(self) -> PyPI:
-        """The Python package indexes."""
+        """The Python package indexes; the secrets that the spec names let it into them, and nobody else anywhere."""
         from taskimage.adapters.pypi import PyPI
 
-        return PyPI(self.store, self.http, offline=self.offline, listener=self.listener)
+        if not self.secrets:
+            return PyPI(self.store, self.http, offline=self.offline, listener=self.listener)
+        from taskimage.adapters.http import Http
+        from taskimage.adapters.pypi.secrets import with_secrets
+
+        environ = with_secrets(self.secrets, os.environ)
+        http = Http(environ, offline=self.offline)
+        return PyPI(self.store, http, environ=environ, offline=self.offline, listener=self.listener)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import Fetch, Http
-from taskimage.adapters.pypi.indexes import Index, indexes
+from taskimage.adapters.pypi.indexes import DIRECT, Index, indexes
+from taskimage.adapters.pypi.locks import index_names, locked_in, read_lock, select
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.adapters.store import Store
 from taskimage.model.base import Distribution
@@ -18,10 +20,12 @@ from taskimage.model.errors import BadInput, NotFound, Unreachable
 from taskimage.model.events import Listener, Notice, Warned, ignore
 from taskimage.model.lock import WheelPin
 from taskimage.model.oci import Platform
+from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 
 if TYPE_CHECKING:
     from taskimage.adapters.pypi.chosen import Chosen
     from taskimage.adapters.pypi.installed import Installed
+    from taskimage.adapters.pypi.locked import Locations
     from taskimage.adapters.pypi.requirements import Requirements
     from taskimage.adapters.pypi.resolver import Resolved, Uv
     from taskimage.adapters.pypi.target import Target
@@ -78,6 +82,7 @@ class PyPI:
         keep: Sequence[WheelPin] = (),
         installed: Sequence[Distribution] = (),
         upgrade_packages: Sequence[str] = (),
+        options: InstallOptions = DEFAULTS,
     ) -> Resolution:
         """A wheel for each package that is wanted, directly or by another, unless the base has it.
 
@@ -96,9 +101,13 @@ class PyPI:
             keep: Pins whose versions are preferred while they still fit, to those of the same base as well.
             installed: What the base's Python has; a requirement with hashes is not met by it.
             upgrade_packages: Names that are to be the newest that fit, whatever ``keep`` and the base have.
+            options: A spec's ``pip_extra_args``.
+
+        Where the first of ``requirements`` is a lock file, that alone says what is wanted, whatever the base has.
 
         Raises:
-            BadInput: A requirement or an index's address cannot be read.
+            BadInput: A requirement, a lock file or an index's address cannot be read.
+            StaleLock: A lock file no longer says what its project wants.
             NotFound: There is no such package or version.
             NotAllowed: An index wants credentials.
             Unreachable: An index does not answer.
@@ -108,43 +117,83 @@ class PyPI:
         """
         from packaging.utils import canonicalize_name
 
-        from taskimage.adapters.pypi.addresses import remember
-        from taskimage.adapters.pypi.bounds import check_python
         from taskimage.adapters.pypi.installed import Installed
+        from taskimage.adapters.pypi.pins import pinned
         from taskimage.adapters.pypi.target import Target
 
-        wanted = self._requirements(packages, requirements)
+        target = Target(python, platform, glibc)
+        asked = _Asked.of(index, extra_indexes, options)
+        if locked_in(requirements):
+            return self._locked(target, requirements, asked, options)
+        wanted = self._requirements(packages, requirements, options)
         if not wanted.lines:
             return Resolution()
-        known = self._indexes(index, extra_indexes, wanted)
+        known = self._indexes(asked, wanted)
         if known[-1].url is None and "PIP_INDEX_URL" in self._environ:
             self._listener(
                 Warned("PIP_INDEX_URL is set, and is not honoured", hint="set UV_DEFAULT_INDEX instead")
             )
-        target = Target(python, platform, glibc)
         newest = frozenset(map(canonicalize_name, upgrade_packages))
         kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
-        wheels, used = self._resolved(wanted, known, target, kept, base)
+        with self._uv(options) as uv:
+            wheels, used = self._resolved(uv, wanted, _addressed(known, uv), target, kept, base)
+        self._check(wheels, target)
+        for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
+            self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
+        return Resolution(wheels=pinned(self._http, self._store, wheels), installed=tuple(sorted(used)))
+
+    def _locked(
+        self,
+        target: Target,
+        files: Sequence[RequirementsFile],
+        asked: _Asked,
+        options: InstallOptions,
+    ) -> Resolution:
+        """What a lock file installs."""
+        from taskimage.adapters.pypi.addresses import located
+        from taskimage.adapters.pypi.chosen import choose
+        from taskimage.adapters.pypi.pins import pinned
+
+        packages = select(files, target, options)
+        with self._uv() as uv:
+            locations = self._locations(uv, files, asked)
+            chosen = choose(packages, target, (), {one.name: locations.index(one) for one in packages})
+            wheels = located(self._http, list(chosen), locations.addresses(packages))
+        self._check(wheels, target)
+        return Resolution(wheels=pinned(self._http, self._store, wheels))
+
+    def _check(self, wheels: Sequence[Chosen], target: Target) -> None:
+        """Where ``wheels`` are is remembered, and each is for the target's Python. Raises CannotBuild."""
+        from taskimage.adapters.pypi.addresses import remember
+        from taskimage.adapters.pypi.bounds import check_python
+
         for wheel in wheels:
             remember(self._store, wheel)
         check_python(self._http, self._store, wheels, target)
-        for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
-            self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
-        return Resolution(wheels=tuple(sorted(self._pins(wheels))), installed=tuple(sorted(used)))
 
-    def _requirements(self, packages: Sequence[str], files: Sequence[RequirementsFile]) -> Requirements:
+    @contextlib.contextmanager
+    def _uv(self, options: InstallOptions = DEFAULTS) -> Iterator[Uv]:
+        from taskimage.adapters.pypi.resolver import Uv
+
+        given = {"UV_INDEX_STRATEGY": options.index_strategy, "UV_EXCLUDE_NEWER": options.exclude_newer}
+        environ = {**self._environ, **{name: value for name, value in given.items() if value}}
+        with self._store.temporary_directory() as name:
+            yield Uv(environ, self._store.home / "uv", Path(name), offline=self._offline)
+
+    def _requirements(
+        self, packages: Sequence[str], files: Sequence[RequirementsFile], options: InstallOptions
+    ) -> Requirements:
         from taskimage.adapters.pypi.requirements import Requirements
 
-        return Requirements.read(packages, files, self._environ)
+        return Requirements.read(packages, files, self._environ, options)
 
-    def _indexes(
-        self, index: str | None, extra_indexes: Sequence[str], wanted: Requirements
-    ) -> tuple[Index, ...]:
-        return indexes(index or wanted.index, extra_indexes, self._environ, found=wanted.extra_indexes)
+    def _indexes(self, asked: _Asked, wanted: Requirements) -> tuple[Index, ...]:
+        return indexes(asked.index or wanted.index, asked.extra, self._environ, found=wanted.extra_indexes)
 
-    def _resolved(
+    def _resolved(  # noqa: PLR0917 - all that is known of what is wanted
         self,
+        uv: Uv,
         wanted: Requirements,
         known: Sequence[Index],
         target: Target,
@@ -153,67 +202,21 @@ class PyPI:
     ) -> tuple[list[Chosen], list[Distribution]]:
         from taskimage.adapters.pypi.chosen import choose
         from taskimage.adapters.pypi.failures import explained
-        from taskimage.adapters.pypi.resolver import Uv, UvFailed
+        from taskimage.adapters.pypi.resolver import UvFailed
 
-        with self._store.temporary_directory() as name:
-            uv = Uv(self._environ, self._store.home / "uv", Path(name), offline=self._offline)
-            known = _addressed(known, uv)
-            try:
-                resolved = uv.compile(target, wanted, known, kept, base)
-                used = [one for p in resolved.found if (one := base.find(p.name, p.version))]
-                there = {one.name for one in used}
-                packages = [package for package in resolved.found if package.name not in there]
-                index_of = uv.index_of(target, {p.name: str(p.version) for p in packages}, known)
-            except UvFailed as failure:
-                raise explained(failure.text, target) from failure
-        self._tell_of_older(wanted, resolved, base)
+        try:
+            resolved = uv.compile(target, wanted, known, kept, base)
+            used = [one for p in resolved.found if (one := base.find(p.name, p.version))]
+            there = {one.name for one in used}
+            packages = [package for package in resolved.found if package.name not in there]
+            direct: dict[str, Index] = {package.name: DIRECT for package in packages if package.archive}
+            rest = {str(p.name): str(p.version) for p in packages if p.name not in direct}
+            index_of = {**uv.index_of(target, rest, known), **direct}
+        except UvFailed as failure:
+            raise explained(failure.text, target) from failure
+        if told := base.holding_back({line.name for line in wanted.lines}, resolved.found, resolved.newest):
+            self._listener(Notice(told))
         return list(choose(packages, target, [*wanted.lines, *wanted.constraints], index_of)), used
-
-    def _tell_of_older(self, wanted: Requirements, resolved: Resolved, base: Installed) -> None:
-        """Say which packages that are asked for are not the newest, for the sake of what the base has."""
-        asked = {line.name for line in wanted.lines}
-        found = {package.name: package.version for package in resolved.found}
-        older = [
-            f"{new.name} is {found[new.name]}, not {new.version}"
-            for new in resolved.newest
-            if new.name in asked and new.version != found.get(new.name, new.version)
-        ]
-        stays = [
-            f"{new.name} {base.distributions[new.name].version}"
-            for new in resolved.newest
-            if base.differs(new.name, new.version) and new.version != found.get(new.name)
-        ]
-        if older:
-            self._listener(
-                Notice(
-                    f"{'; '.join(older)}: the base's {', '.join(stays)} stays, unless it is upgraded (-P NAME)"
-                )
-            )
-
-    def _pins(self, wheels: Sequence[Chosen]) -> list[WheelPin]:
-        sizes: dict[Digest, int] = {}
-
-        def measure(wheel: Chosen) -> None:
-            size = wheel.size
-            if size is None:
-                size = self._http.size(wheel.url, headers=wheel.index.login(wheel.url))
-            if size is None:
-                self._http.fetch(self._store, [wheel.fetch()], moved=lambda _: None)
-                size = self._store.input_path(wheel.digest).stat().st_size
-            sizes[wheel.digest] = size
-
-        self._http.each(measure, wheels)
-        return [
-            WheelPin(
-                name=wheel.name,
-                version=wheel.version,
-                index=wheel.index.alias,
-                file=wheel.file,
-                size=sizes[wheel.digest],
-                digest=wheel.digest,
-            )
-            for wheel in wheels
-        ]
 
     # -- fetching --------------------------------------------------------------------------------------
 
@@ -221,15 +224,18 @@ class PyPI:
         self,
         pins: Sequence[WheelPin],
         *,
+        packages: Sequence[str] = (),
+        requirements: Sequence[RequirementsFile] = (),
         index: str | None = None,
         extra_indexes: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
+        options: InstallOptions = DEFAULTS,
         moved: Callable[[int], None],
     ) -> None:
         """The file of every pin is in the store's inputs; ``moved`` hears how many bytes came.
 
-        Indexes are named as for `resolve`. Raises BadInput for a pin whose index is not known here, NotFound
-        for a file that its index no longer has, NotAllowed, Unreachable, IntegrityError.
+        What was wanted and the indexes are as for `resolve`: they say where files are. Raises BadInput for a
+        pin whose index is not known here, NotFound for a file that its index no longer has, NotAllowed,
+        Unreachable, IntegrityError.
         """
         from taskimage.adapters.pypi.addresses import recall
 
@@ -241,16 +247,44 @@ class PyPI:
                 f"{len(missing)} wheels are not in the store, {missing[0].file!r} first, and nothing is fetched offline",
                 hint="run it once without --offline",
             )
-        sources = self._sources(missing, index, extra_indexes, requirements)
-        remembered = {pin.digest: url for pin, at in sources if (url := recall(self._store, at, pin))}
+        asked = _Asked.of(index, extra_indexes, options)
+        if locked_in(requirements):
+            known, told = self._told_by_lock(missing, requirements, asked)
+        else:
+            wanted = self._requirements(packages, requirements, options)
+            with self._uv() as uv:
+                known = _addressed(self._indexes(asked, wanted), uv)
+            told = {pin.digest: url for pin in missing if (url := wanted.addresses.get(pin.file))}
+        sources = [(pin, _index_of(pin, known)) for pin in missing]
+        told |= {pin.digest: url for pin, at in sources if (url := recall(self._store, at, pin))}
         try:
-            self._fetch(sources, remembered, moved)
+            self._fetch(sources, told, moved)
         except NotFound:
-            if not remembered:
+            if not told:
                 raise
             # Files may have moved since: the index is asked for all that are not here yet.
             left = [(pin, at) for pin, at in sources if not self._store.input_path(pin.digest).exists()]
             self._fetch(left, {}, moved)
+
+    def _told_by_lock(
+        self,
+        pins: Sequence[WheelPin],
+        files: Sequence[RequirementsFile],
+        asked: _Asked,
+    ) -> tuple[Sequence[Index], dict[Digest, str]]:
+        """The indexes that a lock file knows too, and where it says that the files of ``pins`` are."""
+        with self._uv() as uv:
+            locations = self._locations(uv, files, asked)
+            addresses = locations.addresses(read_lock(files).packages())
+        told = {pin.digest: url for pin in pins if (url := addresses.get(pin.digest.hex))}
+        return locations.known, told
+
+    def _locations(self, uv: Uv, files: Sequence[RequirementsFile], asked: _Asked) -> Locations:
+        from taskimage.adapters.pypi.locked import Locations, registries
+
+        found = registries(read_lock(files), index_names(files))
+        known = indexes(asked.index, asked.extra, self._environ, found=found)
+        return Locations(_addressed(known, uv), uv.default_index)
 
     def _fetch(
         self,
@@ -267,28 +301,29 @@ class PyPI:
         ]
         self._http.fetch(self._store, wanted, moved=moved)
 
-    def _sources(
-        self,
-        pins: Sequence[WheelPin],
-        index: str | None,
-        extra_indexes: Sequence[str],
-        requirements: Sequence[RequirementsFile],
-    ) -> list[tuple[WheelPin, Index]]:
-        """Each pin with the index that it is from. Raises BadInput for one that is not known here."""
-        from taskimage.adapters.pypi.resolver import Uv
 
-        known = self._indexes(index, extra_indexes, self._requirements((), requirements))
-        with self._store.temporary_directory() as name:
-            known = _addressed(known, Uv(self._environ, self._store.home / "uv", Path(name)))
-        by_alias = {at.alias: at for at in known}
-        for pin in pins:
-            if pin.index not in by_alias:
-                raise BadInput(
-                    f"{pin.file!r} was locked from the index {pin.index!r}, which is not known here;"
-                    f" known are {', '.join(map(repr, by_alias))}",
-                    hint=f"set UV_INDEX={pin.index}=https://…, or lock again",
-                )
-        return [(pin, by_alias[pin.index]) for pin in pins]
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The indexes that a spec names."""
+
+    index: str | None
+    extra: Sequence[str]
+
+    @classmethod
+    def of(cls, index: str | None, extra_indexes: Sequence[str], options: InstallOptions) -> _Asked:
+        return cls(index or options.index, (*extra_indexes, *options.extra_indexes))
+
+
+def _index_of(pin: WheelPin, known: Sequence[Index]) -> Index:
+    """The index that ``pin`` is from. Raises BadInput for one that is not known here."""
+    by_alias = {at.alias: at for at in (DIRECT, *known)}
+    if pin.index not in by_alias:
+        raise BadInput(
+            f"{pin.file!r} was locked from the index {pin.index!r}, which is not known here;"
+            f" known are {', '.join(repr(at.alias) for at in known)}",
+            hint=f"set UV_INDEX={pin.index}=https://…, or lock again",
+        )
+    return by_alias[pin.index]
 
 
 def _addressed(known: Sequence[Index], uv: Uv) -> tuple[Index, ...]:

@@ -7,6 +7,7 @@ its files. An address with a query or a user in it may hold a secret, and is not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from taskimage.adapters.http import Http
@@ -18,7 +19,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, NotFound
 from taskimage.model.lock import WheelPin
 
-__all__ = ["look_up", "recall", "remember"]
+__all__ = ["located", "look_up", "recall", "remember"]
 
 _KIND = "urls"
 
@@ -36,6 +37,13 @@ def recall(store: Store, index: Index, pin: WheelPin) -> str | None:
     return str(record["url"]) if record else None
 
 
+def located(http: Http, wheels: Sequence[Chosen], addresses: Mapping[str, str]) -> list[Chosen]:
+    """``wheels`` with their addresses: of ``addresses`` by sha256, else as their indexes say. Raises as `look_up` does."""
+    told = [replace(wheel, url=addresses.get(wheel.digest.hex, "")) for wheel in wheels]
+    urls = look_up(http, [(wheel.pin(0), wheel.index) for wheel in told if not wheel.url])
+    return [replace(wheel, url=wheel.url or urls[wheel.digest]) for wheel in told]
+
+
 def look_up(http: Http, pins: Sequence[tuple[WheelPin, Index]]) -> Mapping[Digest, str]:
     """Where the pages of the projects say that the files are.
 
@@ -43,6 +51,8 @@ def look_up(http: Http, pins: Sequence[tuple[WheelPin, Index]]) -> Mapping[Diges
     """
     projects: dict[tuple[str, str], list[tuple[WheelPin, Index]]] = {}
     for pin, index in pins:
+        if index.url is None:
+            raise NotFound(f"nothing says where {pin.file!r} is", hint="lock again")
         projects.setdefault((index.alias, pin.name), []).append((pin, index))
     found: dict[Digest, str] = {}
 

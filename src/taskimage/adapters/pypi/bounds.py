@@ -75,6 +75,8 @@ def _beside(http: Http, wheel: Chosen) -> str | None:
 
 
 def _on_page(http: Http, wheel: Chosen) -> str | None:
+    if wheel.index.url is None:
+        return None
     files = project_files(http, wheel.index, wheel.name)
     if not any(file.requires_python for file in files):
         return None

@@ -12,6 +12,7 @@ from taskimage.adapters.pypi.requirements import Line
 from taskimage.adapters.pypi.target import Target
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, CannotBuild, IntegrityError
+from taskimage.model.lock import WheelPin
 
 if TYPE_CHECKING:
     from packaging.pylock import Package, PackageWheel
@@ -30,6 +31,17 @@ class Chosen:
     size: int | None
     url: str
     index: Index
+
+    def pin(self, size: int) -> WheelPin:
+        """What a lock says of it, with its ``size`` in bytes."""
+        return WheelPin(
+            name=self.name,
+            version=self.version,
+            index=self.index.alias,
+            file=self.file,
+            size=size,
+            digest=self.digest,
+        )
 
     def fetch(self) -> Fetch:
         """How to fetch it."""
@@ -64,7 +76,7 @@ def choose(
 
     select = create_compatible_tags_selector(target.tags)
     for package in packages:
-        parsed = [(wheel, parse_wheel_filename(wheel.filename)) for wheel in package.wheels or ()]
+        parsed = [(wheel, parse_wheel_filename(wheel.filename)) for wheel in _wheels(package)]
         # Of equal tags the highest build number is the best; the selector keeps the order of equals.
         parsed.sort(key=lambda pair: pair[1][2], reverse=True)
         fitting = list(select((wheel, tags) for wheel, (_, _, _, tags) in parsed))
@@ -76,13 +88,23 @@ def choose(
         wheel = _allowed(package.name, fitting, target, lines)
         yield Chosen(
             name=package.name,
-            version=str(package.version),
+            version=str(package.version or parse_wheel_filename(wheel.filename)[1]),
             file=wheel.filename,
             digest=_digest(wheel),
             size=wheel.size,
             url=wheel.url or "",
             index=index_of[package.name],
         )
+
+
+def _wheels(package: Package) -> Sequence[PackageWheel]:
+    """The wheels to choose from: those of an index, or the one that is wanted by its address."""
+    from packaging.pylock import PackageWheel
+
+    archive = package.archive
+    if archive is None:
+        return package.wheels or ()
+    return (PackageWheel(url=archive.url, size=archive.size, hashes=archive.hashes),)
 
 
 def _allowed(

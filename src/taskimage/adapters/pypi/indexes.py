@@ -11,13 +11,14 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from taskimage.adapters.http import redacted
 from taskimage.adapters.http.network import basic, origin
 from taskimage.model.errors import BadInput
 
-__all__ = ["DEFAULT", "Index", "indexes", "scrubbed"]
+__all__ = ["DEFAULT", "DIRECT", "Index", "indexes", "scrubbed"]
 
 # The alias of the machine's default index: a lock says no more about it, so that mirrors may differ.
 DEFAULT = "pypi"
@@ -42,6 +43,10 @@ class Index:
         return f"{self.alias!r} at {urlsplit(self.url).netloc}" if self.url else repr(self.alias)
 
 
+DIRECT: Final = Index("url", None)
+"""In place of an index, for a wheel that is wanted by its address."""
+
+
 def indexes(
     index: str | None, extra_indexes: Sequence[str], environ: Mapping[str, str], *, found: Sequence[str] = ()
 ) -> tuple[Index, ...]:
@@ -49,11 +54,11 @@ def indexes(
 
     A spec's own come before the environment's, and its ``pip_index`` stands in for the default. Aliases are
     by position (``pip_index``, ``pip_extra_index_url-1``, ``requirements-1`` for ``found`` in requirements
-    files, ``extra-1``) or the name that ``UV_INDEX`` gives, never an address: some have tokens in the path.
+    files, ``extra-1``) or by the name that a project or ``UV_INDEX`` gives, never an address: some have tokens in the path.
     """
     extras = [
         *(_index(f"pip_extra_index_url-{n}", url, environ) for n, url in enumerate(extra_indexes, 1)),
-        *(_index(f"requirements-{n}", url, environ) for n, url in enumerate(found, 1)),
+        *_in_files(found, environ),
         *_from_environment(environ),
     ]
     if index:
@@ -71,6 +76,12 @@ def scrubbed(text: str, known: Sequence[Index]) -> str:
         for secret in {index.password, quote(index.password, safe="")} - {""}:
             text = text.replace(secret, "****")
     return re.sub(r"(?<=://)[^/\s@]+@", "", text)
+
+
+def _in_files(found: Sequence[str], environ: Mapping[str, str]) -> Iterator[Index]:
+    for number, text in enumerate(found, 1):
+        name, url = _named(text)
+        yield _index(f"requirements-{name or number}", url, environ, name=name)
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Index]:

@@ -8,7 +8,7 @@ metadata counts, as it does for pip.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from taskimage.adapters.pypi.target import Target
 from taskimage.model.base import Distribution
 
 if TYPE_CHECKING:
+    from packaging.pylock import Package
     from packaging.requirements import Requirement
     from packaging.version import Version
 
@@ -91,6 +92,26 @@ class Installed:
     def differs(self, name: str, version: Version | None) -> bool:
         """Whether the base has another version of ``name``, which should rather stay."""
         return name in self.preferred and self.find(name, version) is None
+
+    def holding_back(
+        self, asked: Collection[str], found: Iterable[Package], newest: Iterable[Package]
+    ) -> str | None:
+        """Which packages that are ``asked`` for are ``found`` in a version that is not their ``newest``, for its sake."""
+        versions = {package.name: package.version for package in found}
+        newer = [package for package in newest if package.version != versions.get(package.name)]
+        older = [
+            f"{new.name} is {versions[new.name]}, not {new.version}"
+            for new in newer
+            if new.name in asked and new.name in versions
+        ]
+        stays = [
+            f"{new.name} {self.distributions[new.name].version}"
+            for new in newer
+            if self.differs(new.name, new.version)
+        ]
+        if not older:
+            return None
+        return f"{'; '.join(older)}: the base's {', '.join(stays)} stays, unless it is upgraded (-P NAME)"
 
     def stubs(self, target: Target) -> Iterator[tuple[str, bytes]]:
         """A wheel of metadata for each, as file name and bytes.

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from taskimage.adapters.http import redacted
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.errors import BadInput, CannotBuild, InvalidSpec, NotFound, Problem
+from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
+from taskimage.model.spec.requirementskind import RequirementsKind
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -35,6 +38,7 @@ _NOT_SERVED = {
     "-e": "an editable project", "--editable": "an editable project", "--no-binary": "a source distribution",
     "-f": "a folder of links", "--find-links": "a folder of links", "--no-index": "packages without an index",
 }  # fmt: skip
+_WEB = ("https://", "http://")
 _HINT_NOT_SERVED = "publish it as a wheel on an index, and name that with pip_extra_index_url"
 
 
@@ -68,10 +72,16 @@ class Requirements:
     index: str | None = None
     extra_indexes: list[str] = field(default_factory=list)
     prereleases: bool = False
+    no_deps: bool = False
+    resolution: str | None = None
 
     @classmethod
     def read(
-        cls, packages: Sequence[str], files: Sequence[RequirementsFile], environ: Mapping[str, str]
+        cls,
+        packages: Sequence[str],
+        files: Sequence[RequirementsFile],
+        environ: Mapping[str, str],
+        options: InstallOptions = DEFAULTS,
     ) -> Requirements:
         """What ``packages`` and the first of ``files`` ask for; the other files are what that one includes.
 
@@ -79,11 +89,17 @@ class Requirements:
         among ``files``, BadInput for a ``${VARIABLE}`` that is not set, CannotBuild for what is not a name
         on an index.
         """
-        reader = _Reader(files, environ)
+        reader = _Reader(files, environ, options)
         reader.read("packages", Path(), "\n".join(packages), reader.found.lines)
         if files:
             reader.include(files[0].path, reader.found.lines, where="requirements")
         return reader.found
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where the wheels are that are wanted by their addresses, by file name."""
+        urls = [line.requirement.url for line in (*self.lines, *self.constraints) if line.requirement.url]
+        return {unquote(urlsplit(url).path.rpartition("/")[2]): url for url in urls}
 
     def hashed(self, target: Target) -> frozenset[str]:
         """The normalised names of packages of which only files with certain hashes are wanted for ``target``."""
@@ -93,8 +109,15 @@ class Requirements:
 
 
 class _Reader:
-    def __init__(self, files: Sequence[RequirementsFile], environ: Mapping[str, str]) -> None:
-        self.found = Requirements()
+    def __init__(
+        self, files: Sequence[RequirementsFile], environ: Mapping[str, str], options: InstallOptions
+    ) -> None:
+        self.found = Requirements(
+            prereleases=options.prereleases,
+            no_deps=options.no_deps,
+            resolution=options.resolution,
+        )
+        self._options = options
         self._files = {file.path.resolve(): file for file in files}
         self._environ = environ
         self._open: list[Path] = []
@@ -105,9 +128,21 @@ class _Reader:
             raise NotFound(f"{str(path)!r} is included, and was not read", where=where)
         if file.path in self._open:
             return
+        if file.kind is RequirementsKind.PYPROJECT:
+            self._project(file, into)
+            return
         self._open.append(file.path)
         self.read(file.name, file.path.parent, file.data.decode("utf-8-sig"), into)
         self._open.pop()
+
+    def _project(self, file: RequirementsFile, into: list[Line]) -> None:
+        from taskimage.adapters.pypi.project import project_requirements
+
+        for where, text in project_requirements(file, self._options):
+            try:
+                into.append(_wanted(text, frozenset(), where))
+            except ValueError as error:
+                raise BadInput(str(error), where=where) from error
 
     def read(self, name: str, folder: Path, text: str, into: list[Line]) -> None:
         problems = []
@@ -125,11 +160,13 @@ class _Reader:
             return
         text = _HASH.sub("", line).strip()
         if _NOT_A_NAME.match(text):
-            raise CannotBuild(
-                f"{_shown(text)!r} is a file or an address; only packages of an index are served yet",
-                where=where, hint=_HINT_NOT_SERVED,
-            )  # fmt: skip
-        into.append(Line(where, _requirement(text, where), _sha256(_HASH.findall(line), where)))
+            if not text.startswith(_WEB):
+                raise CannotBuild(
+                    f"{text!r} is a file or a folder; packages of an index and wheels at an address are served",
+                    where=where, hint=_HINT_NOT_SERVED,
+                )  # fmt: skip
+            text = f"{_name_in(text, where)} @ {text}"
+        into.append(_wanted(text, _sha256(_HASH.findall(line), where), where))
 
     def _option(self, folder: Path, where: str, option: str, value: str, into: list[Line]) -> None:
         if option in {"-r", "--requirement", "-c", "--constraint"}:
@@ -174,7 +211,7 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield start, whole
 
 
-def _requirement(text: str, where: str) -> Requirement:
+def _requirement(text: str) -> Requirement:
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -183,16 +220,39 @@ def _requirement(text: str, where: str) -> Requirement:
         raise ValueError(
             f"not a requirement: {text!r}; wanted a name and perhaps versions, such as 'pandas>=2.2,<3'"
         ) from error
-    if requirement.url is not None:
-        raise CannotBuild(
-            f"{requirement.name!r} is wanted from an address; only packages of an index are served yet",
-            where=where, hint=_HINT_NOT_SERVED,
-        )  # fmt: skip
     return requirement
 
 
-def _shown(text: str) -> str:
-    return redacted(text) if "://" in text else text
+def _wanted(text: str, hashes: frozenset[str], where: str) -> Line:
+    """The line for one requirement; of an address, the hash that it ends in counts as well."""
+    requirement = _requirement(text)
+    if requirement.url is None:
+        return Line(where, requirement, hashes)
+    _name_in(requirement.url, where)
+    algorithm, _, digest = urlsplit(requirement.url).fragment.partition("=")
+    return Line(where, requirement, hashes | ({digest.lower()} if algorithm == "sha256" else set()))
+
+
+def _name_in(url: str, where: str) -> str:
+    """The name of the wheel at ``url``. Raises CannotBuild for what is no wheel, BadInput for an address with a user."""
+    from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+    parts = urlsplit(url)
+    file = unquote(parts.path.rpartition("/")[2])
+    if not url.startswith(_WEB) or not file.endswith(".whl"):
+        raise CannotBuild(
+            f"{redacted(url)!r} is no address of a wheel; packages of an index and wheels at an address are served",
+            where=where, hint=_HINT_NOT_SERVED,
+        )  # fmt: skip
+    if parts.username or parts.password:
+        raise BadInput(
+            f"{redacted(url)!r} is written with a user, which a lock must not have", where=where,
+            hint=f"put the user and password for {parts.hostname} into ~/.netrc, or use pip_secret_mounts",
+        )  # fmt: skip
+    try:
+        return parse_wheel_filename(file)[0]
+    except InvalidWheelFilename as error:
+        raise BadInput(f"{redacted(url)!r} has no name of a wheel: {error}", where=where) from error
 
 
 def _sha256(hashes: list[str], where: str) -> frozenset[str]:

@@ -107,6 +107,8 @@ class Uv:
         self._run(
             "--format", "pylock.toml", "--output-file", "pylock.toml", "--constraints", "constraints.txt",
             "--prerelease", "allow" if wanted.prereleases else "if-necessary-or-explicit",
+            *(["--no-deps"] if wanted.no_deps else []),
+            *(["--resolution", wanted.resolution] if wanted.resolution else []),
             *(["--find-links", str(stubs)] if stubs.exists() else []),
             *_only_wheels(target), "requirements.in", indexes=indexes,
         )  # fmt: skip

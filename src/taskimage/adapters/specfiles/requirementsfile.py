@@ -1,16 +1,19 @@
-"""A requirements file with everything that it includes, as bytes."""
+"""The files that say which Python packages are wanted, as bytes: one, and what it includes or stands beside."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from taskimage.adapters.specfiles.checkedfile import open_regular
 from taskimage.model.errors import BadInput, CannotBuild, NotFound
+from taskimage.model.spec.requirementskind import RequirementsKind
 
-__all__ = ["RequirementsFile", "read_requirements"]
+__all__ = ["RequirementsFile", "read_requirements", "read_toml"]
 
 _MAX_BYTES = 16 * 1024 * 1024
 # pip, requirements file format: an option, and its value after a space, an equals sign, or nothing.
@@ -21,19 +24,40 @@ _QUOTES = "'\""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequirementsFile:
-    """One file of requirements or constraints: its name as written, where it is, what is in it."""
+    """One file of requirements or constraints, a lock or a project: its name as written, where it is, what is in it."""
 
     name: str
     path: Path = field(compare=False)
     data: bytes = field(repr=False)
 
+    @property
+    def kind(self) -> RequirementsKind:
+        """What it is, by its name."""
+        return RequirementsKind.of(self.name) or RequirementsKind.REQUIREMENTS
+
+    @property
+    def lines(self) -> list[str]:
+        """Its requirements as text, a line each: those of a project are in its table. Raises BadInput."""
+        if self.kind is RequirementsKind.PYPROJECT:
+            return [str(line) for line in read_toml(self).get("project", {}).get("dependencies", ())]
+        return self.data.decode(errors="replace").splitlines()
+
 
 def read_requirements(path: Path, *, name: str) -> tuple[RequirementsFile, ...]:
     """The file ``path``, which the spec calls ``name``, then every file that it includes, each once.
 
+    With ``uv.lock`` or ``poetry.lock`` it is the ``pyproject.toml`` beside it, if it is there, that comes second.
+
     Raises NotFound and NotAllowed, with the line that includes the file; BadInput for what is not text;
     CannotBuild for an include from a URL.
     """
+    kind = RequirementsKind.of(name)
+    if kind in {RequirementsKind.UV, RequirementsKind.POETRY}:
+        beside = PurePosixPath(name).with_name(RequirementsKind.PYPROJECT.value)
+        project = path.with_name(beside.name)
+        return (_file(path, name), *([_file(project, str(beside))] if project.exists() else []))
+    if kind is not RequirementsKind.REQUIREMENTS:
+        return (_file(path, name),)
     found: dict[Path, RequirementsFile] = {}
     waiting = [(name, path, "")]
     while waiting:
@@ -53,6 +77,23 @@ def read_requirements(path: Path, *, name: str) -> tuple[RequirementsFile, ...]:
                 )
             waiting.append((included, current.parent / included, place))
     return tuple(found.values())
+
+
+def read_toml(file: RequirementsFile) -> dict[str, Any]:
+    """The document in ``file``. Raises BadInput."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        document: dict[str, Any] = tomllib.loads(file.data.decode("utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"not TOML: {error}", where=file.name) from error
+    return document
+
+
+def _file(path: Path, name: str) -> RequirementsFile:
+    return RequirementsFile(name=name, path=path, data=_read(path, "")[1])
 
 
 def _read(path: Path, included_at: str) -> tuple[str, bytes]:

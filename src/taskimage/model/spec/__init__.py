@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskimage.model.errors import InvalidSpec, Problem
 from taskimage.model.oci import Platform
@@ -13,6 +13,9 @@ from taskimage.model.spec.builderoptions import BuilderOptions
 from taskimage.model.spec.fieldrules import field_problems
 from taskimage.model.spec.frozen import freeze
 from taskimage.model.spec.problem import Key
+
+if TYPE_CHECKING:
+    from taskimage.model.spec.installoptions import InstallOptions
 
 __all__ = ["FIELDS", "ImageSpec", "Origin"]
 
@@ -71,7 +74,7 @@ class ImageSpec:
     pip_index: str | None = field(default=None, repr=False)  # a URL may hold a password
     pip_extra_index_url: Sequence[str] | None = field(default=None, repr=False)
     pip_secret_mounts: Sequence[tuple[str, str]] | None = None
-    pip_extra_args: str | None = None
+    pip_extra_args: str | None = field(default=None, repr=False)  # may hold an index, too
     registry_config: str | None = None
     entrypoint: Sequence[str] | None = None
     commands: Sequence[str] | None = None
@@ -106,6 +109,13 @@ class ImageSpec:
     def options(self) -> BuilderOptions:
         """This builder's own switches."""
         return BuilderOptions.of(self.builder_options)
+
+    @property
+    def install_options(self) -> InstallOptions:
+        """What ``pip_extra_args`` decides."""
+        from taskimage.model.spec.installoptions import InstallOptions
+
+        return InstallOptions.parse(self.pip_extra_args or "")
 
     def platform_text(self, *, machine: str) -> str:
         """``platform``, or what flytekit 1.16 takes for it on a host whose kernel calls itself ``machine``."""

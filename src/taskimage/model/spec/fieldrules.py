@@ -11,7 +11,7 @@ from typing import Any
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
 from taskimage.model.spec.builderoptions import option_problems
-from taskimage.model.spec.problem import Key, SpecProblem
+from taskimage.model.spec.problem import Key, SpecProblem, dotted
 
 __all__ = ["VERSIONS", "field_problems"]
 
@@ -209,6 +209,16 @@ def _one_line(key: Key, value: str) -> Problems:
         yield SpecProblem.wrong(key, value, "one line of text")
 
 
+def _words(key: Key, value: str) -> Problems:
+    import shlex
+
+    try:
+        shlex.split(value)
+    except ValueError:
+        # Not shown: it may hold the password of an index.
+        yield SpecProblem(key, f"{dotted(key)} has a quote that is not closed")
+
+
 def _copy(key: Key, value: Any) -> Problems:
     for index, part in enumerate(value):
         path = PurePosixPath(part)
@@ -237,6 +247,7 @@ _GRAMMARS: Mapping[str, Callable[[Key, Any], Problems]] = {
     "platform": _platform,
     "pip_index": _one_line,
     "pip_extra_index_url": _one_line_each,
+    "pip_extra_args": _words,
     "tag_format": _tag_format,
     "copy": _copy,
     "builder_options": _builder_options,

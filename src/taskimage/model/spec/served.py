@@ -10,11 +10,13 @@ from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE
 from taskimage.model.spec.problem import Key, dotted
+from taskimage.model.spec.requirementskind import RequirementsKind
+from taskimage.model.spec.secretkind import SecretKind
 
 __all__ = ["check_served", "unserved"]
 
 _FIELDS = (
-    "cuda", "cudnn", "pip_secret_mounts", "pip_extra_args",
+    "cuda", "cudnn",
     "commands", "python_exec", "runtime_packages", "builder_config",
 )  # fmt: skip
 _BUILDERS = (None, "taskimage", "default")
@@ -60,6 +62,27 @@ def _unserved_choices(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
         yield ("builder",), f"builder {spec.builder!r} is another one; wanted taskimage, default or none"
     if (mode := spec.source_copy_mode) is not None and mode.lower() != "all":
         yield ("source_copy_mode",), f"source_copy_mode {mode!r} is not served; wanted all, for every file"
-    if spec.requirements and PurePosixPath(spec.requirements).suffix in (".lock", ".toml"):
-        kind = PurePosixPath(spec.requirements).name
-        yield ("requirements",), f"requirements in a {kind!r} are not served yet; wanted a requirements.txt"
+    yield from _unserved_requirements(spec)
+
+
+def _unserved_requirements(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
+    kind = RequirementsKind.of(spec.requirements) if spec.requirements else RequirementsKind.REQUIREMENTS
+    if kind is None:
+        name = PurePosixPath(spec.requirements or "").name
+        known = ", ".join(one.value for one in RequirementsKind)
+        yield ("requirements",), f"requirements in a {name!r} are not served; wanted one of {known}"
+    elif kind.is_lock and spec.packages:
+        yield (
+            ("packages",),
+            f"packages are named beside a {kind.value}, which is whole as it is: add them to the project and lock it",
+        )
+    options = spec.install_options
+    for option in options.refused:
+        yield ("pip_extra_args",), f"pip_extra_args has {option!r}, which has no meaning here"
+    if kind is RequirementsKind.REQUIREMENTS and options.chooses_parts:
+        yield ("pip_extra_args",), "pip_extra_args chooses extras or groups, and requirements name no project"
+    for index, (_, target) in enumerate(spec.pip_secret_mounts or ()):
+        if SecretKind.of(target) is None:
+            known = ", ".join(one.value for one in SecretKind)
+            key: Key = ("pip_secret_mounts", index)
+            yield key, f"{dotted(key)} is for {target!r}; wanted a path that ends in {known}"
