@@ -83,6 +83,7 @@ class Tools:
             self.store,
             self.http,
             mirrors=self.settings.debian_mirrors,
+            snapshot=self.settings.debian_snapshot,
             keyring=self.settings.debian_keyring,
             allow_expired=self.expired_indexes,
             offline=self.offline,
