@@ -151,7 +151,7 @@ class Content:
         return Maker(
             self._tools,
             planned.lock,
-            indexes=Indexes(spec.pip_index, tuple(spec.pip_extra_index_url or ()), files.requirements),
+            indexes=Indexes.of(spec, files.requirements),
             users=USERS,
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,

@@ -14,6 +14,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import DebPin, PythonPin, WheelPin
+from taskimage.model.spec import ImageSpec
 from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
 
@@ -34,6 +35,11 @@ class Indexes:
     index: str | None = None
     extra: tuple[str, ...] = ()
     requirements: tuple[RequirementsFile, ...] = ()
+
+    @classmethod
+    def of(cls, spec: ImageSpec, requirements: Iterable[RequirementsFile]) -> Indexes:
+        """Those of ``spec`` and the requirements files that it names."""
+        return cls(spec.pip_index, tuple(spec.pip_extra_index_url or ()), tuple(requirements))
 
 
 class Inputs(contextlib.ExitStack):

@@ -48,6 +48,11 @@ class Tools:
             registry_config=loaded.beside(config) if config else None,
         )
 
+    def also_for(self, loaded: LoadedSpec) -> Tools:
+        """The adapters for another spec: these, and what they have read, unless it decides otherwise."""
+        others = Tools.of(loaded, settings=self.settings, listener=self.listener, offline=self.offline)
+        return self if others == self else others
+
     @property
     def workers(self) -> int:
         """How many processors this process may use."""
