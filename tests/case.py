@@ -63,7 +63,14 @@ class Case:
 
     # -- what is there ---------------------------------------------------------------------------------
 
-    def publish(self, debs: Mapping[str, bytes] | None = None, *, key: Tsk | None = None) -> None:
+    def publish(
+        self,
+        debs: Mapping[str, bytes] | None = None,
+        *,
+        key: Tsk | None = None,
+        versions: Mapping[str, str] | None = None,
+        fields: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         """The archive has the base, ``tool``, and ``debs`` in their place or beside them."""
         files = {
             **{name: make_deb({}, Package=name) for name in BASE},
@@ -72,16 +79,26 @@ class Case:
             "tool": make_deb({"usr/bin/tool": b"#!/bin/sh\n"}, Package="tool"),
             **(debs or {}),
         }
-        versions = {"libc6": "2.36-9", "python3.11": "3.11.2-6"}
-        needs = {"python3.11": {"Depends": "libc6"}}
+        versions = {"libc6": "2.36-9", "python3.11": "3.11.2-6", **(versions or {})}
+        stated = {"python3.11": {"Depends": "libc6"}, **(fields or {})}
         paragraphs = []
         for name, body in files.items():
             version = versions.get(name, "1.0-1")
-            paragraphs.append(package(name, version, body, **needs.get(name, {})))
+            paragraphs.append(package(name, version, body, **stated.get(name, {})))
             self.mirror.write(f"pool/main/{name}_{version}.deb", body)
         self.archive.publish(SUITE, *paragraphs, key=key)
         for part in ("updates", "security"):
             self.archive.publish(f"{SUITE}-{part}", key=key)
+
+    def publish_versions(self, versions: Mapping[str, str], **fields: Mapping[str, Any]) -> None:
+        """The archive has the base, and these packages alone beside it; ``fields`` of their control files by name."""
+        made = {
+            name: make_deb(
+                {f"usr/bin/{name}": version.encode()}, Package=name, Version=version, **fields.get(name, {})
+            )
+            for name, version in versions.items()
+        }
+        self.publish(made, versions=versions, fields=fields)
 
     def spec(self, **fields: Any) -> None:
         """The spec asks for ``demo`` and ``tool``, or for what ``fields`` say instead."""

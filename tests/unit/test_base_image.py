@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -324,6 +325,21 @@ def test_spec_s_own_credentials_are_used_for_its_registry(case: Case) -> None:
         auths = {closed.host: {"username": "me", "password": "secret"}}
         (case.folder / "docker.json").write_text(json.dumps({"auths": auths}))
         assert case.build().startswith(f"{closed.host}/demo:")
+
+
+def test_a_base_image_is_vendored_with_what_is_known_of_it(
+    based: Case, registry: Registry, tmp_path: Path
+) -> None:
+    based.lock()
+    reference = based.build()
+    based.use_another_store()
+    folder = tmp_path / "vendor"
+    code, _, err = based.run("vendor", str(based.spec_path), "-o", str(folder))
+    assert code == 0, err
+    registry.close()
+    based.close()
+    code, out, err = based.run("build", "--offline", str(based.spec_path), TASKIMAGE_HOME=str(folder))
+    assert (code, out.strip()) == (0, reference), err
 
 
 # -- on an image of our own --------------------------------------------------------------------------------

@@ -148,3 +148,103 @@ def test_no_address_of_an_index_is_in_the_lock(case: Case) -> None:
     assert "127.0.0.1" not in lock_path(case.spec_path).read_text()
     case.spec(pip_index=f"{case.index.url}/other")
     assert case.run("lock", "--check", str(case.spec_path))[0] == 1
+
+
+# -- Debian packages -----------------------------------------------------------------------------------
+
+
+def debs(case: Case) -> dict[str, str]:
+    """The versions of the locked packages that the spec names."""
+    return {pin.package: pin.version for pin in locked(case).platforms[0].apt}
+
+
+@pytest.fixture
+def moved_on(case: Case) -> Case:
+    """A lock of ``tool``, of which the archive has a newer version alone since, beside ``other``."""
+    case.lock()
+    case.publish_versions({"tool": "2.0-1", "other": "1.0-1"})
+    return case
+
+
+def test_a_debian_package_stays_while_the_mirror_has_its_file(moved_on: Case) -> None:
+    """Its index no longer lists it, and what it depends on is written in the package."""
+    moved_on.spec(apt_packages=["tool", "other"])
+    moved_on.lock()
+    assert debs(moved_on) == {"tool": "1.0-1", "other": "1.0-1"}
+
+
+def test_a_debian_package_stays_while_the_store_has_it(moved_on: Case) -> None:
+    moved_on.build()
+    (moved_on.mirror.root / "pool/main/tool_1.0-1.deb").unlink()
+    moved_on.spec(apt_packages=["tool", "other"])
+    moved_on.lock()
+    assert debs(moved_on) == {"tool": "1.0-1", "other": "1.0-1"}
+
+
+def test_a_debian_package_that_nobody_has_any_more_is_renewed(moved_on: Case) -> None:
+    (moved_on.mirror.root / "pool/main/tool_1.0-1.deb").unlink()
+    moved_on.spec(apt_packages=["tool", "other"])
+    moved_on.lock()
+    assert debs(moved_on) == {"tool": "2.0-1", "other": "1.0-1"}
+
+
+@pytest.mark.parametrize("words", [["-U"], ["-P", "tool"]])
+def test_a_debian_package_is_upgraded_on_request(moved_on: Case, words: list[str]) -> None:
+    assert moved_on.run("lock", *words, str(moved_on.spec_path))[0] == 0
+    assert debs(moved_on) == {"tool": "2.0-1"}
+
+
+def test_another_debian_package_is_upgraded_alone(moved_on: Case) -> None:
+    assert moved_on.run("lock", "-P", "other", str(moved_on.spec_path))[0] == 0
+    assert debs(moved_on) == {"tool": "1.0-1"}
+
+
+def test_what_is_built_from_one_source_is_upgraded_together(case: Case) -> None:
+    case.publish_versions(
+        {"tool": "1.0-1", "more": "1.0-1"}, tool={"Source": "tools"}, more={"Source": "tools"}
+    )
+    case.spec(apt_packages=["tool", "more"])
+    case.lock()
+    case.publish_versions(
+        {"tool": "2.0-1", "more": "2.0-1"}, tool={"Source": "tools"}, more={"Source": "tools"}
+    )
+    assert case.run("lock", "-P", "tool", str(case.spec_path))[0] == 0
+    assert debs(case) == {"tool": "2.0-1", "more": "2.0-1"}
+
+
+def test_locked_packages_that_exclude_what_is_wanted_are_renewed_and_that_is_told(moved_on: Case) -> None:
+    moved_on.publish_versions({"tool": "2.0-1", "other": "1.0-1"}, other={"Depends": "tool (>= 2)"})
+    moved_on.spec(apt_packages=["tool", "other"])
+    code, _, err = moved_on.run("lock", str(moved_on.spec_path))
+    assert (code, debs(moved_on)) == (0, {"tool": "2.0-1", "other": "1.0-1"})
+    assert "the newest Debian packages are taken" in err
+
+
+# -- several specs -------------------------------------------------------------------------------------
+
+
+def test_several_specs_read_an_index_once(case: Case) -> None:
+    other = case.spec_path.with_name("other.yaml")
+    other.write_text(case.spec_path.read_text())
+    code, out, err = case.run("lock", str(case.spec_path), str(other))
+    assert (code, len(out.splitlines())) == (0, 2), err
+    asked = [path for path in case.mirror.asked if "dists" in path]
+    assert len(asked) == len(set(asked))
+
+
+def test_a_lock_is_the_same_alone_and_among_others(case: Case) -> None:
+    case.index.add("demo", "0.5")
+    old = case.spec_path.with_name("old.yaml")
+    old.write_text(case.spec_path.read_text().replace('"demo"\n ]', '"demo<1"\n ]'))
+    case.lock()
+    alone = lock_path(case.spec_path).read_bytes()
+    lock_path(case.spec_path).unlink()
+    assert case.run("lock", str(old), str(case.spec_path))[0] == 0
+    assert lock_path(case.spec_path).read_bytes() == alone
+
+
+def test_the_failure_of_one_spec_leaves_the_others_locked(case: Case) -> None:
+    bad = case.spec_path.with_name("bad.yaml")
+    bad.write_text(case.spec_path.read_text().replace('"demo"\n ]', '"no-such"\n ]'))
+    code, out, err = case.run("lock", str(bad), str(case.spec_path))
+    assert (code, out.strip()) == (3, str(lock_path(case.spec_path))), err

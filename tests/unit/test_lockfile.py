@@ -109,6 +109,10 @@ def test_the_order_of_inputs_has_no_meaning(debs: list[DebPin]) -> None:
         (lambda text: "not toml [", "not a lock"),
         (lambda text: "", "it has no lock-version"),
         (lambda text: text.replace("lock-version = 1", "lock-version = 2"), "newer taskimage"),
+        (
+            lambda text: text.replace("lock-version = 1", 'lock-version = 2\nrequires = "7.1"'),
+            "taskimage '7.1' or newer",
+        ),
         (lambda text: text.replace("wheels = [", "wheel = ["), "'wheels' is missing"),
         (lambda text: text.replace("size = 70442", 'size = "x"'), "size = 'x' is no int"),
         (lambda text: text.replace(WHEEL.digest.hex, "beef"), "not a digest"),
@@ -144,6 +148,27 @@ def test_a_diff_names_each_input_that_changed() -> None:
     newer = dataclasses.replace(WHEEL, version="3.11", digest=Digest.of(b"new"))
     platform = dataclasses.replace(LOCK.platforms[0], wheels=(newer,), base=())
     assert diff(LOCK, dataclasses.replace(LOCK, platforms=(platform,))) == (
-        "- linux/amd64 deb bash 5.2.15-2+b8",
-        "~ linux/amd64 wheel idna 3.10 -> 3.11",
+        "- linux/amd64 deb bash 5.2.15-2+b8 (1.5 MB)",
+        "~ linux/amd64 wheel idna 3.10 -> 3.11 (70.4 kB)",
+    )
+
+
+def test_a_diff_tells_sizes_and_licences_before_and_after_where_they_differ() -> None:
+    newer = dataclasses.replace(WHEEL, version="3.11", size=2_000_000, digest=Digest.of(b"new"))
+    platform = dataclasses.replace(LOCK.platforms[0], wheels=(newer,))
+    licences = {WHEEL.digest: "BSD-3-Clause", newer.digest: "MIT"}
+    assert diff(LOCK, dataclasses.replace(LOCK, platforms=(platform,)), licences=licences) == (
+        "~ linux/amd64 wheel idna 3.10 -> 3.11 (70.4 kB -> 2.0 MB, BSD-3-Clause -> MIT)",
+    )
+    same = dict.fromkeys(licences, "MIT")
+    assert diff(LOCK, dataclasses.replace(LOCK, platforms=(platform,)), licences=same) == (
+        "~ linux/amd64 wheel idna 3.10 -> 3.11 (70.4 kB -> 2.0 MB, MIT)",
+    )
+
+
+def test_other_bytes_of_one_version_are_told_by_their_digests() -> None:
+    other = dataclasses.replace(WHEEL, digest=Digest.of(b"other"))
+    platform = dataclasses.replace(LOCK.platforms[0], wheels=(other,))
+    assert diff(LOCK, dataclasses.replace(LOCK, platforms=(platform,))) == (
+        f"~ linux/amd64 wheel idna 3.10 ({WHEEL.digest.short} -> {other.digest.short}, 70.4 kB)",
     )

@@ -20,6 +20,7 @@ _FALSE = {"", "0", "false", "no", "off"}
 _Kinds = Mapping[str, tuple[type, ...]]
 _KEYS: Final[_Kinds] = {
     "home": (str,), "registry": (str,), "debian_mirror": (str, list), "debian_keyring": (str,),
+    "debian_snapshot": (str,),
     "strict": (bool,), "locked": (bool,), "registries": (dict,),
 }  # fmt: skip
 _REGISTRY_KEYS: Final[_Kinds] = {"insecure": (bool,), "ca": (str,), "mirror": (str, list)}
@@ -46,13 +47,15 @@ class RegistrySettings:
 class Settings:
     """What a person or a machine decided, apart from any one image.
 
-    ``debian_mirrors`` empty means: the host's own apt sources. ``registries`` are under their canonical names.
+    ``debian_mirrors`` empty means: the host's own apt sources; ``debian_snapshot`` is asked for what these no longer
+    have. ``registries`` are under their canonical names.
     """
 
     home: Path
     registry: str | None = None
     debian_mirrors: tuple[str, ...] = ()
     debian_keyring: Path | None = None
+    debian_snapshot: str | None = None
     strict: bool = False
     locked: bool = False
     source_date_epoch: int | None = None
@@ -77,6 +80,7 @@ class Settings:
             if mirrors is not None
             else _texts(config.get("debian_mirror", ())),
             debian_keyring=Path(keyring).expanduser() if keyring else None,
+            debian_snapshot=env.get("TASKIMAGE_DEBIAN_SNAPSHOT") or config.get("debian_snapshot"),
             strict=_flag(env, "TASKIMAGE_STRICT", default=bool(config.get("strict", False))),
             locked=_flag(env, "TASKIMAGE_LOCKED", default=bool(config.get("locked", False))),
             source_date_epoch=int(epoch) if epoch else None,

@@ -17,6 +17,7 @@ from taskimage.model.events import Notice
 
 if TYPE_CHECKING:
     from taskimage.model.lock import Lock
+    from taskimage.verbs.tools import Tools
 
 __all__ = ["execute", "parser"]
 
@@ -42,7 +43,7 @@ def parser() -> Parser:
     made.add_argument("-U", "--upgrade", action="store_true", help="take the newest of everything")
     made.add_argument(
         "-P", "--upgrade-package", dest="upgrade_packages", action="append", default=[], metavar="NAME",
-        help="take the newest of this Python package (may be repeated)",
+        help="take the newest of this package of Python or Debian (may be repeated)",
     )  # fmt: skip
     made.add_argument("--diff", type=Path, metavar="OLD", help="tell what changed since this lock")
     made.add_quiet()
@@ -56,26 +57,29 @@ def execute(words: Sequence[str]) -> int:
         raise BadInput("--check changes nothing and takes neither --upgrade, --upgrade-package nor --diff")
     if values.diff and len(values.specs) > 1:
         raise BadInput(f"--diff compares one lock, and {len(values.specs)} SPECs are given")
-    one = _check if values.check else _lock
-    return each(values.specs, lambda spec: one(spec, values))
+    if values.check:
+        return each(values.specs, lambda spec: _check(spec, values))
+    from taskimage.verbs.tools import Tools
+
+    with progress(quiet=values.quiet) as listener:
+        tools = Tools(settings=Settings.load(), listener=listener)
+        return each(values.specs, lambda spec: _lock(spec, values, tools))
 
 
-def _lock(spec: Path, values: Namespace) -> int:
+def _lock(spec: Path, values: Namespace, tools: Tools) -> int:
     from taskimage.model.lockfile import diff
     from taskimage.verbs.lock import lock, lock_path, read_lock, write_lock
 
     path = lock_path(spec)
     before = read_lock(path)
     old = _read(values.diff) if values.diff else before
-    with progress(quiet=values.quiet) as listener:
-        made = lock(
-            spec, root=values.root, upgrade=values.upgrade, upgrade_packages=values.upgrade_packages,
-            settings=Settings.load(), listener=listener,
-        )  # fmt: skip
-        if made != before:
-            write_lock(made, path)
-        for line in diff(old, made) if old else ():
-            listener(Notice(line))
+    made = lock(
+        spec, root=values.root, upgrade=values.upgrade, upgrade_packages=values.upgrade_packages, tools=tools
+    )
+    if made != before:
+        write_lock(made, path)
+    for line in diff(old, made) if old else ():
+        tools.listener(Notice(line))
     show(str(path))
     return 0
 

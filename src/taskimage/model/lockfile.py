@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, TaskImageError, WrongType
@@ -18,7 +18,10 @@ from taskimage.model.shown import shown
 __all__ = ["VERSION", "diff", "dumps", "loads", "stale"]
 
 VERSION: Final = 1
-"""The lock format that this version writes; an older reader refuses a newer one."""
+"""The lock format that this version writes; an older reader refuses a newer one.
+
+The text of a later format has ``requires``, the oldest taskimage that reads it, for older ones to name.
+"""
 
 _HEADER = (
     "# Every input of an image, pinned. Written by `taskimage lock`; commit it beside its spec.\n"
@@ -72,16 +75,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
         document = tomllib.loads(text if isinstance(text, str) else text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"not a lock: {error}", where=where, hint=_REMAKE) from error
-    version = document.get("lock-version")
-    if version != VERSION:
-        newer = isinstance(version, int) and version > VERSION
-        raise BadInput(
-            f"lock-version is {shown(version)}; this taskimage reads {VERSION}"
-            if "lock-version" in document
-            else "not a lock: it has no lock-version",
-            where=where,
-            hint="use a newer taskimage" if newer else _REMAKE,
-        )
+    _check_version(document, where)
     try:
         wants = document["wants"]
         return Lock(
@@ -109,6 +103,21 @@ def loads(text: str | bytes, *, where: str) -> Lock:
         raise BadInput(f"not a lock: {error}", where=where, hint=_REMAKE) from error
 
 
+def _check_version(document: Mapping[str, Any], where: str) -> None:
+    version = document.get("lock-version")
+    if version == VERSION:
+        return
+    if version is None:
+        raise BadInput("not a lock: it has no lock-version", where=where, hint=_REMAKE)
+    hint = _REMAKE
+    if isinstance(version, int) and version > VERSION:
+        reader = document.get("requires")
+        hint = "use a newer taskimage" if reader is None else f"use taskimage {shown(reader)} or newer"
+    raise BadInput(
+        f"lock-version is {shown(version)}; this taskimage reads {VERSION}", where=where, hint=hint
+    )
+
+
 def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
     """What ``wants`` asks for that ``lock`` was not made for, a line each; empty while the lock is fresh."""
     old, new = lock.wants, wants
@@ -132,45 +141,72 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def diff(old: Lock, new: Lock) -> tuple[str, ...]:
-    """What changed between two locks, a line for each input, sorted by platform and name."""
+def diff(old: Lock, new: Lock, *, licences: Mapping[Digest, str] | None = None) -> tuple[str, ...]:
+    """What changed between two locks, a line for each input, sorted by platform and name.
+
+    Each tells the version, then in brackets the size, and the licence where ``licences`` has it for the digest.
+    """
     before, after = _named(old), _named(new)
     lines = []
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name), after.get(name)
         if was == now:
             continue
-        if was is None:
-            lines.append(f"+ {' '.join(name)} {now and now[0]}")
-        elif now is None:
-            lines.append(f"- {' '.join(name)} {was[0]}")
-        elif was[0] == now[0]:
-            lines.append(f"~ {' '.join(name)} {now[0]} ({was[1].short} -> {now[1].short})")
-        else:
-            lines.append(f"~ {' '.join(name)} {was[0]} -> {now[0]}")
+        sign = "+" if was is None else "-" if now is None else "~"
+        sides = [side for side in (was, now) if side is not None]
+        version = _change(side.version for side in sides)
+        facts = [
+            _change(side.digest.short for side in sides)
+            if was and now and was.version == now.version
+            else "",
+            _change(_size(side.size) for side in sides),
+            _change((licences or {}).get(side.digest, "") for side in sides),
+        ]
+        told = ", ".join(filter(None, facts))
+        lines.append(f"{sign} {' '.join(name)} {version}" + (f" ({told})" if told else ""))
     return tuple(lines)
+
+
+def _change(texts: Iterable[str]) -> str:
+    """What there is before and after, each once; "" for nothing."""
+    return " -> ".join(filter(None, dict.fromkeys(texts)))
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB" if size else ""
 
 
 _REMAKE = "restore it, or remove it and make it anew with `taskimage lock`"
 
 
-def _named(lock: Lock) -> dict[tuple[str, str, str], tuple[str, Digest]]:
-    found: dict[tuple[str, str, str], tuple[str, Digest]] = {}
+class _Input(NamedTuple):
+    """What is compared of an input; a base image and a suite's own interpreter have no size of their own."""
+
+    version: str
+    digest: Digest
+    size: int = 0
+
+
+def _named(lock: Lock) -> dict[tuple[str, str, str], _Input]:
+    found: dict[tuple[str, str, str], _Input] = {}
     for platform in lock.platforms:
         name = str(platform.platform)
         for deb in (*platform.base, *platform.apt):
-            found[name, "deb", deb.package] = (deb.version, deb.digest)
+            found[name, "deb", deb.package] = _Input(deb.version, deb.digest, deb.size)
         for package in platform.conda:
-            found[name, "conda", package.name] = (f"{package.version} {package.build}", package.digest)
+            found[name, "conda", package.name] = _Input(
+                f"{package.version} {package.build}", package.digest, package.size
+            )
         for wheel in platform.wheels:
-            found[name, "wheel", wheel.name] = (wheel.version, wheel.digest)
+            found[name, "wheel", wheel.name] = _Input(wheel.version, wheel.digest, wheel.size)
         if platform.image:
-            found[name, "base-image", platform.image.name] = (
-                platform.image.digest.short,
-                platform.image.manifest,
+            found[name, "base-image", platform.image.name] = _Input(
+                platform.image.digest.short, platform.image.manifest
             )
         python = platform.python
-        found[name, "python", python.source] = (python.version, python.digest or Digest.of(b""))
+        found[name, "python", python.source] = _Input(
+            python.version, python.digest or Digest.of(b""), python.size
+        )
     return found
 
 

@@ -106,7 +106,7 @@ def build(
     prepared = prepare(tools, wanted, force=force)
     if asked and not wanted.is_named_by_flytekit:
         first, *others = prepared.tags
-        if found := asked.existing(first, wanted.platforms, content=prepared.content):
+        if found := asked.existing(first, wanted.platforms, identity=prepared.identity):
             asked.name(found.raw, others)
             if keep:
                 asked.fetch(found.raw)

@@ -76,7 +76,7 @@ class Content:
 
     def assembled(self) -> Assembled:
         """The image; the store has its documents afterwards, and the layers that had to be made."""
-        annotations = {BUILDER: "taskimage", CONTENT: str(self._prepared.content)}
+        annotations = {BUILDER: "taskimage", CONTENT: str(self._prepared.identity)}
         images = [self._image(planned, annotations) for planned in self._prepared.images]
         whole = together(images, annotations=annotations)
         for image in images:

@@ -42,20 +42,20 @@ class Destination:
     # -- what is there ---------------------------------------------------------------------------------
 
     def existing(
-        self, tag: str, platforms: Iterable[Platform], *, content: Digest | None = None
+        self, tag: str, platforms: Iterable[Platform], *, identity: Digest | None = None
     ) -> Existing | None:
         """The image that ``tag`` names there, when that is what is wanted; told when it is something else.
 
-        ``content`` is what it is to be made of; None takes whatever the tag names, as flytekit does.
+        ``identity`` says what it is to be; None takes whatever the tag names, as flytekit does.
         """
         named = f"{self._reference.name}:{tag}"
         found = look_up(self._tools.registries, dataclasses.replace(self._reference, tag=tag))
         if found is None:
             return None
         facts = found.document.annotations
-        if content is not None and facts.get(CONTENT) == str(content):
+        if identity is not None and facts.get(CONTENT) == str(identity):
             return found  # which says for what platforms, too
-        if content is not None:
+        if identity is not None:
             self._tools.listener(
                 Warned(
                     f"{named} is there with other content ({found.digest}): building it, and moving the tag"

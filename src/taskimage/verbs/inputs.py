@@ -42,12 +42,12 @@ class Indexes:
     channels: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, spec: ImageSpec, requirements: tuple[RequirementsFile, ...]) -> Indexes:
+    def of(cls, spec: ImageSpec, requirements: Iterable[RequirementsFile]) -> Indexes:
         """Those of ``spec``, which names ``requirements``."""
         return cls(
             spec.pip_index,
             tuple(spec.pip_extra_index_url or ()),
-            requirements,
+            tuple(requirements),
             tuple(spec.packages or ()),
             spec.install_options,
             tuple(spec.conda_channels or ()),

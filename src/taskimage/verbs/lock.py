@@ -36,24 +36,27 @@ def lock(
     upgrade_packages: Sequence[str] = (),
     settings: Settings | None = None,
     listener: Listener = ignore,
+    tools: Tools | None = None,
 ) -> Lock:
     """The lock of the spec in the YAML file ``path``.
 
     The lock beside the file is returned as it is while it is fresh, unless something is to be upgraded; where
-    it is stale, the versions of Python packages and of a standalone interpreter are kept as far as the spec
-    still allows, and Debian's packages are those that the suite has now.
+    it is stale, what it pins is kept as far as the spec still allows: Python packages, a standalone interpreter,
+    a base image, and Debian's packages that can still be had.
 
     Args:
         path: The YAML file.
         root: Where the spec's relative paths start; by default beside the file.
         upgrade: Take the newest of everything; of Python packages that a base image has, what it has now.
-        upgrade_packages: Take the newest of these Python packages, and keep the rest.
+        upgrade_packages: Take the newest of these packages of Python and Debian, and keep the rest.
         settings: By default, those of this process.
         listener: Hears of progress and warnings.
+        tools: Adapters that several calls share, with settings and listener of their own: an index is read once.
     """
+    tools = tools or Tools(settings=settings or Settings.load(), listener=listener)
     loaded = load(path, root=root)
     for warning in loaded.warnings:
-        listener(warning)
+        tools.listener(warning)
     check_served(loaded.spec)
     old = read_lock(lock_path(path))
     requirements = requirements_of(loaded)
@@ -62,9 +65,8 @@ def lock(
         return old
     from taskimage.verbs.resolve import resolve
 
-    tools = Tools.of(loaded, settings=settings or Settings.load(), listener=listener)
     return resolve(
-        tools,
+        tools.also_for(loaded),
         loaded.spec,
         wants,
         requirements,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -79,23 +80,39 @@ class Planned:
 
     def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
         """How a container starts, on a base image that starts as ``base`` says."""
+        return self._execution(self.spec.id, base)
+
+    @property
+    def content(self) -> Digest:
+        """A digest of all that the image is made of, with nothing of this machine, and no time.
+
+        The spec's id is no part of it: that moves with the order of a list, or the address of an index.
+        """
+        execution = self._execution("")
+        # What refers to another variable has its value by now.
+        return self._digest(dataclasses.replace(execution, env=tuple(sorted(execution.env))))
+
+    @property
+    def identity(self) -> Digest:
+        """A digest of the same, and of the spec's id: equal ones are the same bytes."""
+        return self._digest(self.execution())
+
+    def _execution(self, image_id: str, base: ExecutionConfig | None = None) -> ExecutionConfig:
         spec = self.spec
         return runtime_config(
-            image_id=spec.id,
+            image_id=image_id,
             env=spec.env,
             entrypoint=spec.entrypoint or (),
             programs=(f"{CONDA}/bin",) if self.lock.conda else (),
             base=base,
         )
 
-    @property
-    def content(self) -> Digest:
-        """A digest of all that the image is made of, with nothing of this machine, and no time."""
+    def _digest(self, execution: ExecutionConfig) -> Digest:
         document = {
             "format": FORMAT,
             "platform": str(self.lock.platform),
             "layers": [str(item.key) for item in self.plans],
-            "execution": self.execution().to_dict(),
+            "execution": execution.to_dict(),
         }
         if self.lock.image is not None:
             document["base"] = str(self.lock.image.manifest)
@@ -112,9 +129,13 @@ class Prepared:
 
     @property
     def content(self) -> Digest:
-        """A digest of what the images are made of: equal ones are equal on every platform."""
-        first, *others = (image.content for image in self.images)
-        return first if not others else Digest.of(canonical_json([str(one) for one in (first, *others)]))
+        """A digest of what the images are made of, by which they are tagged where they have a lock."""
+        return _together([image.content for image in self.images])
+
+    @property
+    def identity(self) -> Digest:
+        """A digest of the same and of the spec's id, which stands in the manifest: equal ones are one image."""
+        return _together([image.identity for image in self.images])
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -127,6 +148,11 @@ class Prepared:
     def names(self) -> tuple[str, ...]:
         """``name:tag`` for each tag."""
         return tuple(f"{self.order.fqn}:{tag}" for tag in self.tags)
+
+
+def _together(digests: Sequence[Digest]) -> Digest:
+    """A digest of the images of several platforms; what there is one of stands for itself."""
+    return digests[0] if len(digests) == 1 else Digest.of(canonical_json([str(one) for one in digests]))
 
 
 def load_spec(

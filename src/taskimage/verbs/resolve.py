@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.base import BaseFacts, Distribution, Environment, Interpreter
 from taskimage.model.digest import Digest
-from taskimage.model.errors import CannotBuild, NotFound
+from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Done, Notice, Started, Warned, counted
 from taskimage.model.lock import BasePin, CondaPin, DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.oci import Platform
@@ -22,6 +22,7 @@ from taskimage.verbs.placed import placed
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
+    from taskimage.adapters.debian.kept import Keep
     from taskimage.adapters.pypi import Resolution
 
 __all__ = ["BASE", "Ground", "Resolving", "resolve"]
@@ -107,7 +108,7 @@ class Resolving:
         """Everything that stands below the Python packages."""
         with placed(self._spec, "base_image"), placed(self._spec, "apt_packages"):
             stand = _on_image if self._wants.base_image else _on_debian
-            ground = stand(self._tools, self._wants, self.platform, self._kept)
+            ground = stand(self._tools, self._wants, self.platform, self._kept, self._upgrade_packages)
         return self._on_conda(ground) if self._wants.conda_packages else ground
 
     def _on_conda(self, ground: Ground) -> Ground:
@@ -196,22 +197,37 @@ def _rows(distributions: Iterable[Distribution]) -> tuple[str, ...]:
     return tuple(sorted(f"{one.name} {one.version}" for one in distributions))
 
 
-def _on_debian(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock]) -> Ground:
+def _on_debian(
+    tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock], upgrade: Sequence[str]
+) -> Ground:
+    from taskimage.adapters.debian.kept import Keep
+
+    same = [one for one in kept if one.image is None and one.suite == wants.suite]
+    keep = Keep([pin for one in same for pin in (*one.base, *one.apt)], upgrade)
     python = (
-        _of_conda(wants) or _of_suite(tools, wants, platform) or _standalone(tools, wants, platform, kept)
+        _of_conda(wants)
+        or _of_suite(tools, wants, platform, keep)
+        or _standalone(tools, wants, platform, kept)
     )
     # Standalone builds bring their own libraries, apart from what the Linux Standard Base has: libc and libcrypt.
     # conda's have all but libc.
     interpreter = {"suite": f"python{python.minor}", "conda": "libc6"}.get(python.source, "libcrypt1")
     debian = tools.debian.resolve(
-        wants.suite, platform.debian, base=(*BASE, interpreter), apt=wants.apt_packages
+        wants.suite, platform.debian, base=(*BASE, interpreter), apt=wants.apt_packages, keep=keep
     )
+    versions = {pin.package: pin.version for pin in debian.base}
+    if python.source == "suite":  # what is kept may have had to go
+        python = replace(python, version=_upstream(versions[interpreter]))
     return Ground(
-        python=python, glibc=_glibc(debian.base), suite=wants.suite, base=debian.base, apt=debian.apt
+        python=python, glibc=_glibc(versions["libc6"]), suite=wants.suite, base=debian.base, apt=debian.apt
     )
 
 
-def _on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock]) -> Ground:
+def _on_image(
+    tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock], upgrade: Sequence[str]
+) -> Ground:
+    from taskimage.adapters.debian.kept import Keep
+
     pin = pin_base(tools, wants.base_image, platform, keep=[one.image for one in kept if one.image])
     facts = Base(tools, pin, platform).facts
     if facts.glibc is None:
@@ -231,7 +247,10 @@ def _on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[Pla
     environment = _environment(tools, facts, found)
     apt: tuple[DebPin, ...] = ()
     if wants.apt_packages:
-        apt = tools.debian.on(facts).resolve(platform.debian, apt=wants.apt_packages)
+        # What was chosen to go with another base says nothing about this one.
+        same = [one for one in kept if _manifest(one.image) == pin.manifest]
+        keep = Keep([pin for one in same for pin in one.apt], upgrade)
+        apt = tools.debian.on(facts).resolve(platform.debian, apt=wants.apt_packages, keep=keep)
     links = sorted(f"{path} {target}" for path, target in facts.links.items() if path in _PLACES)
     return Ground(
         python=python,
@@ -277,15 +296,20 @@ def _of_conda(wants: Wants) -> PythonPin | None:
     return PythonPin(version=wants.python, source="conda") if wants.conda_packages else None
 
 
-def _of_suite(tools: Tools, wants: Wants, platform: Platform) -> PythonPin | None:
+def _of_suite(tools: Tools, wants: Wants, platform: Platform, keep: Keep) -> PythonPin | None:
     """The suite's own interpreter, where it has the wanted version."""
     minor = ".".join(wants.python.split(".")[:2])
-    found = tools.debian.candidate(wants.suite, platform.debian, f"python{minor}")
+    found = tools.debian.candidate(wants.suite, platform.debian, f"python{minor}", keep=keep)
     if found is not None:
-        version = re.split(r"[-~+]", found.rpartition(":")[2])[0]
+        version = _upstream(found)
         if wants.python in {version, minor}:
             return PythonPin(version=version, source="suite")
     return None
+
+
+def _upstream(version: str) -> str:
+    """What Debian's package of an interpreter has, by the package's version."""
+    return re.split(r"[-~+]", version.rpartition(":")[2])[0]
 
 
 def _standalone(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock]) -> PythonPin:
@@ -296,12 +320,10 @@ def _standalone(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[P
     return tools.cpython.resolve(wants.python, platform)
 
 
-def _glibc(base: Sequence[DebPin]) -> tuple[int, int]:
-    for pin in base:
-        if pin.package == "libc6":
-            major, minor = re.split(r"[.+~-]", pin.version)[:2]
-            return int(major), int(minor)
-    raise NotFound("the base has no libc6")
+def _glibc(version: str) -> tuple[int, int]:
+    """The version of the C library, by that of Debian's package."""
+    major, minor = re.split(r"[.+~-]", version)[:2]
+    return int(major), int(minor)
 
 
 def _runtime(wants: Wants) -> tuple[str, ...]:

@@ -56,6 +56,11 @@ class Tools:
             ),
         )
 
+    def also_for(self, loaded: LoadedSpec) -> Tools:
+        """The adapters for another spec: these, and what they have read, unless it decides otherwise."""
+        others = Tools.of(loaded, settings=self.settings, listener=self.listener, offline=self.offline)
+        return self if others == self else others
+
     @property
     def workers(self) -> int:
         """How many processors this process may use."""
@@ -91,6 +96,7 @@ class Tools:
             self.store,
             self.http,
             mirrors=self.settings.debian_mirrors,
+            snapshot=self.settings.debian_snapshot,
             keyring=self.settings.debian_keyring,
             allow_expired=self.expired_indexes,
             offline=self.offline,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from taskimage.adapters.debian.basesources import base_place, base_sources, why_unusable
 from taskimage.adapters.debian.installed import STATUS, Installed
+from taskimage.adapters.debian.kept import Keep, Kept, keeping
 from taskimage.adapters.debian.mirrors import Mirrors
 from taskimage.adapters.debian.packages import fetch_packages, pins_of
 from taskimage.adapters.debian.pockets import Place, Pocket, Pockets, opened
 from taskimage.adapters.debian.release import Listed, Release
 from taskimage.adapters.debian.request import Request
 from taskimage.adapters.debian.signature import Keyring
+from taskimage.adapters.debian.snapshot import Snapshot
 from taskimage.adapters.debian.solve import solve
 from taskimage.adapters.debian.sources import Source
 from taskimage.adapters.debian.universe import Universe
@@ -25,6 +27,7 @@ from taskimage.model.lock import DebPin
 
 __all__ = ["DebianBase", "check_debian_like"]
 
+_NOTHING = Keep()
 _FAMILY = frozenset(("debian", "ubuntu"))
 
 
@@ -59,6 +62,7 @@ class DebianBase:
         pockets: Pockets,
         mirrors: Callable[[], Mirrors],
         keys: Callable[[], Keyring],
+        snapshot: Snapshot | None,
         listener: Listener,
     ) -> None:
         self._facts = facts
@@ -67,25 +71,33 @@ class DebianBase:
         self._pockets = pockets
         self._mirrors = mirrors
         self._keys = keys
+        self._snapshot = snapshot
         self._listener = listener
 
-    def resolve(self, architecture: str, *, apt: Sequence[str]) -> tuple[DebPin, ...]:
+    def resolve(self, architecture: str, *, apt: Sequence[str], keep: Keep = _NOTHING) -> tuple[DebPin, ...]:
         """What ``apt-get install --no-install-recommends`` would fetch for the names ``apt``, sorted by name.
 
         A package that the base has stays as it is unless it is named, or another one needs a newer version of
-        it. Raises what `Debian.resolve` raises, and CannotBuild where a package of the base would be removed.
+        it; ``keep`` is as for `Debian.resolve`. Raises what that raises, and CannotBuild where a package of the base would be removed.
         """
         installed = Installed.parse(self._facts.texts[STATUS], architecture)
         requests = [Request.parse(text, architecture) for text in apt]
         suite = self._facts.os_release.get("VERSION_CODENAME") or "the base image"
-        with opened(self._read(architecture)) as indexes:
-            universe = Universe(indexes, suite=suite, architecture=architecture, installed=installed)
-            universe.pin(requests)
-            return pins_of(solve(universe, universe.wanted(requests)))
+        pockets = self._read(architecture)
+
+        def solved(keep: Keep) -> tuple[DebPin, ...]:
+            with opened(pockets) as indexes:
+                universe = Universe(indexes, suite=suite, architecture=architecture, installed=installed)
+                fetch = partial(self.fetch, moved=lambda _: None)
+                universe.keep(Kept(keep, universe.versions, store=self._store, fetch=fetch).find)
+                universe.pin(requests)
+                return pins_of(solve(universe, universe.wanted(requests)))
+
+        return keeping(solved, keep, listener=self._listener)
 
     def fetch(self, pins: Sequence[DebPin], *, moved: Callable[[int], None]) -> None:
         """As `Debian.fetch`; each package is asked of the archives that the base has its suite from."""
-        fetch_packages(self._store, self._http, pins, roots=self._roots, moved=moved)
+        fetch_packages(self._store, self._http, pins, roots=self._roots, snapshot=self._snapshot, moved=moved)
 
     def _roots(self, pin: DebPin) -> tuple[str, ...]:
         places = [self._place(source) for source in self._sources if source.suite == pin.suite]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from urllib.parse import quote
 
 from taskimage.adapters.debian.index import Package
+from taskimage.adapters.debian.snapshot import Snapshot
 from taskimage.adapters.http import Fetch, Http
 from taskimage.adapters.store import Store
 from taskimage.model.errors import NotFound
@@ -25,15 +26,23 @@ def fetch_packages(
     pins: Sequence[DebPin],
     *,
     roots: Callable[[DebPin], Sequence[str]],
+    snapshot: Snapshot | None,
     moved: Callable[[int], None],
 ) -> None:
     """Put every package of ``pins`` into the store's inputs; ``moved`` hears the bytes as they come.
 
-    Each is asked of its ``roots`` in turn, and believed by its digest.
+    Each is asked of its ``roots`` in turn, then of ``snapshot``, and believed by its digest.
     """
+
+    def addresses(pin: DebPin) -> Iterator[str]:
+        for root in roots(pin):
+            yield f"{root}/{quote(pin.path)}"
+        if snapshot is not None:
+            yield snapshot.of(pin)
+
     wanted = [
         Fetch(
-            tuple(f"{root}/{quote(pin.path)}" for root in roots(pin)),
+            tuple(addresses(pin)),
             pin.digest,
             pin.size,
             f"{pin.package} {pin.version}",
@@ -47,7 +56,7 @@ def fetch_packages(
         http.fetch(store, wanted, moved=moved)
     except NotFound as error:
         error.hint = (
-            "mirrors keep the newest versions only: lock anew with `taskimage lock --upgrade`, or set "
-            "TASKIMAGE_DEBIAN_MIRROR to one that has it"
+            "mirrors keep the newest versions only: lock anew with `taskimage lock --upgrade`, or name an archive "
+            "that has it with TASKIMAGE_DEBIAN_SNAPSHOT or TASKIMAGE_DEBIAN_MIRROR"
         )
         raise

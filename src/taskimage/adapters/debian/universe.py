@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from taskimage.adapters.debian.index import Index, Package
 from taskimage.adapters.debian.installed import Installed
@@ -23,12 +23,18 @@ class Universe:
     """
 
     def __init__(
-        self, indexes: Sequence[Index], *, suite: str, architecture: str, installed: Installed | None = None
+        self,
+        indexes: Sequence[Index],
+        *,
+        suite: str,
+        architecture: str,
+        installed: Installed | None = None,
     ) -> None:
         self.architecture = architecture
         self.installed = installed or Installed()
         self.place = f"{suite} for {architecture}"
         self._indexes = indexes
+        self._kept: Callable[[str], Package | None] = lambda _: None
         self._requests: dict[str, list[Request]] = {}
         self._candidates: dict[str, Package | None] = {}
         self._providers: dict[str, tuple[Package, ...]] = {}
@@ -37,6 +43,10 @@ class Universe:
         """Take only what ``requests`` ask for, of the packages that they name. Ask before any candidate."""
         for request in requests:
             self._requests.setdefault(request.name, []).append(request)
+
+    def keep(self, find: Callable[[str], Package | None]) -> None:
+        """Take what ``find`` gives for a name before newer versions. Ask before any candidate."""
+        self._kept = find
 
     def versions(self, name: str) -> list[Package]:
         """Every version of ``name``, the preferred one first: by its release's priority, then the highest.
@@ -60,10 +70,11 @@ class Universe:
         there = self.installed.packages.get(name)
         requests = self._requests.get(name, ())
         is_asked = any(request.version or request.suite for request in requests)
-        for package in self.versions(name):
+        kept = None if name in self.installed.held else self._kept(name)
+        for package in ([kept] if kept and _is_newer(kept, there) else []) + self.versions(name):
             if not all(request.allows(package.version, package.suite) for request in requests):
                 continue
-            if there is None or sort_key(package.version) > sort_key(there.version):
+            if there is None or _is_newer(package, there):
                 return package
             if package.version == there.version:
                 return there
@@ -143,6 +154,10 @@ class Universe:
             for clause in parse_relations(package.provides, self.architecture)
             for relation in clause
         )
+
+
+def _is_newer(package: Package, there: Package | None) -> bool:
+    return there is None or sort_key(package.version) > sort_key(there.version)
 
 
 def is_met(relation: Relation, package: Package, architecture: str) -> bool:

@@ -18,7 +18,7 @@ from taskimage.transform.deb.layout import Layout
 from taskimage.transform.deb.tar import TarMember, read_tar
 from taskimage.transform.entry import Entry
 
-__all__ = ["Deb", "read_deb"]
+__all__ = ["Deb", "read_control", "read_deb"]
 
 MIB = 1024 * 1024
 # The largest control archives of Debian are near 2 MiB (symbols files).
@@ -62,8 +62,7 @@ def read_deb(stream: BinaryIO, spool: BinaryIO, *, where: str, layout: Layout | 
     Raises CannotBuild for a compression that this Python cannot read.
     """
     parts = members(stream, where=where)
-    _expect_version(parts, where)
-    fields, scripts = _read_control(_next_part(parts, "control.tar", where), where)
+    fields, scripts = _control(parts, where)
     part = _next_part(parts, "data.tar", where)
     limit = SLACK + RATIO * part.size
     stated = fields.get("Installed-Size", "")
@@ -86,6 +85,16 @@ def read_deb(stream: BinaryIO, spool: BinaryIO, *, where: str, layout: Layout | 
         entries=entries,
         files=files,
     )
+
+
+def read_control(stream: BinaryIO, *, where: str) -> Mapping[str, str]:
+    """The control fields of the package in ``stream``, of which no more is read. Raises as `read_deb` does."""
+    return _control(members(stream, where=where), where)[0]
+
+
+def _control(parts: Iterator[Member], where: str) -> tuple[dict[str, str], dict[str, bytes]]:
+    _expect_version(parts, where)
+    return _read_control(_next_part(parts, "control.tar", where), where)
 
 
 def _expect_version(parts: Iterator[Member], where: str) -> None:

@@ -1,0 +1,81 @@
+"""`vendor`: a folder with all that a build of a locked spec fetches: a store that has the inputs and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from taskimage.adapters.images.store import StoreTarget, store_source
+from taskimage.adapters.settings import Settings
+from taskimage.adapters.store import Store
+from taskimage.model.digest import Digest
+from taskimage.model.events import Done, Listener, Started, counted, ignore
+from taskimage.model.lock import PlatformLock
+from taskimage.transform.runtime import PREFIX
+from taskimage.verbs.base import Base
+from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.prepare import load_spec, order
+from taskimage.verbs.tools import Tools
+from taskimage.verbs.transfer import transfer
+
+__all__ = ["vendor"]
+
+_CHUNK = 1 << 20
+
+
+def vendor(
+    path: Path,
+    folder: Path,
+    *,
+    root: Path | None = None,
+    settings: Settings | None = None,
+    listener: Listener = ignore,
+) -> None:
+    """Make ``folder`` a store with every input that the lock of the spec in the YAML file ``path`` names.
+
+    That is: packages of Python and Debian, standalone interpreters, and base images with what is known of them,
+    for every platform. What the store of this machine has is not fetched, and what ``folder`` has, of this spec or
+    another, is left alone. With TASKIMAGE_HOME set to it, ``build --offline`` gives the same image anywhere.
+
+    Raises BadInput where there is no lock, StaleLock, and what fetching raises.
+    """
+    settings = settings or Settings.load()
+    loaded = load_spec(path, root=root, platform=None, registry=None, settings=settings)
+    here = Tools.of(loaded, settings=settings, listener=listener)
+    wanted = order(here, loaded, locked=True, tag=None)
+    there = Store(folder)
+    for lock in wanted.lock.platforms if wanted.lock else ():
+        base = Base(here, lock.image, lock.platform) if lock.image else None
+        indexes = Indexes.of(loaded.spec, wanted.files.requirements)
+        with Inputs(here, indexes=indexes, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
+            inputs.fetch((*lock.base, *lock.apt), lock.wheels, lock.python if lock.python.digest else None)
+        _copy_inputs(here.store, there, _inputs(lock), listener)
+        if base is not None:
+            _copy_base(base, here.store, there, listener)
+
+
+def _inputs(lock: PlatformLock) -> Iterator[Digest]:
+    yield from (pin.digest for pin in (*lock.base, *lock.apt))
+    yield from (pin.digest for pin in lock.wheels)
+    if lock.python.digest is not None:
+        yield lock.python.digest
+
+
+def _copy_inputs(store: Store, target: Store, inputs: Iterable[Digest], listener: Listener) -> None:
+    missing = sorted({digest for digest in inputs if not target.input_path(digest).exists()}, key=str)
+    if not missing:
+        return
+    listener(Started("vendor", f"Copying {counted(len(missing), 'file')} to {target.home}"))
+    for digest in missing:
+        path = store.input_path(digest)
+        with path.open("rb") as file, target.pending_input(digest, None, where=str(path)) as pending:
+            while chunk := file.read(_CHUNK):
+                pending.write(chunk)
+    listener(Done("vendor", f"Copied {counted(len(missing), 'file')} to {target.home}"))
+
+
+def _copy_base(base: Base, store: Store, target: Store, listener: Listener) -> None:
+    """``target`` has the image ``base``, and what is known of its files."""
+    base.fetch()
+    transfer(store_source(store), StoreTarget(target), base.image.raw, listener=listener)
+    target.keep_record("bases", base.manifest, base.facts.to_dict())
