@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from taskimage.model.oci import ExecutionConfig
 
-__all__ = ["HOME", "PREFIX", "USER", "WORKDIR", "runtime_config"]
+__all__ = ["HOME", "PREFIX", "USER", "WORKDIR", "environment_of_commands", "runtime_config"]
 
 PREFIX = "/opt/venv"
 HOME = "/home/flytekit"
@@ -87,6 +87,14 @@ def runtime_config(
         labels={**kept, **(labels or {})},
         other={name: value for name, value in base.other.items() if name not in _OF_A_BUILD},
     )
+
+
+def environment_of_commands(
+    *, env: Mapping[str, str] | None = None, base: ExecutionConfig | None = None
+) -> dict[str, str]:
+    """The variables that commands see while an image is built: those of a container, and no id of the spec yet."""
+    variables = runtime_config(image_id="", env=env, base=base).environment
+    return {name: value for name, value in variables.items() if name != "_F_IMG_ID"}
 
 
 def _folders(text: str | None) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from taskimage.transform.effects.scripts import Unhandled
     from taskimage.verbs.base import Base
 
-__all__ = ["Maker", "known_layer"]
+__all__ = ["Maker", "known_layer", "write"]
 
 
 def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
@@ -43,6 +43,28 @@ def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
     if not tools.store.blob_path(descriptor.digest).exists():
         return None
     return Layer(descriptor=descriptor, diff_id=Digest.parse(record["diff_id"]), origin=plan.origin)
+
+
+def write(
+    tools: Tools, plan: LayerPlan, fragments: Iterable[Sequence[Entry]], *, tick: Callable[[], object] = int
+) -> Layer:
+    """The layer of ``plan``, made of ``fragments``, which the store knows from now on; ``tick`` may end it early."""
+    store = tools.store
+    with store.pending_blob() as pending:
+
+        def put(data: bytes) -> None:
+            tick()
+            pending.write(data)
+
+        diff_id = write_layer(fragments, put)
+    descriptor = Descriptor(
+        media_type=LAYER_GZIP,
+        digest=pending.digest,
+        size=pending.size,
+        annotations={LAYER_KEY: str(plan.key)},
+    )
+    store.keep_record("layers", plan.key, {"descriptor": descriptor.to_dict(), "diff_id": str(diff_id)})
+    return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
 
 
 class Maker:
@@ -157,24 +179,13 @@ class _Making:
 
     def make(self, plan: LayerPlan) -> Layer:
         """The layer of ``plan``, which the store has from now on; CancelledError once ``stopped`` is set."""
-        store = self.tools.store
-        with store.pending_blob() as pending:
-
-            def write(data: bytes) -> None:
-                if self.stopped.is_set():
-                    raise CancelledError
-                pending.write(data)
-
-            diff_id = write_layer(self._fragments(plan), write)
-        descriptor = Descriptor(
-            media_type=LAYER_GZIP,
-            digest=pending.digest,
-            size=pending.size,
-            annotations={LAYER_KEY: str(plan.key)},
-        )
-        store.keep_record("layers", plan.key, {"descriptor": descriptor.to_dict(), "diff_id": str(diff_id)})
+        layer = write(self.tools, plan, self._fragments(plan), tick=self._expect_wanted)
         self.tools.listener(Moved("layers", plan.size))
-        return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
+        return layer
+
+    def _expect_wanted(self) -> None:
+        if self.stopped.is_set():
+            raise CancelledError
 
     def _fragments(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
         links = dict(link.split(" ", 1) for link in self.lock.image.links) if self.lock.image else {}

@@ -185,6 +185,10 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
         digest = str(tree_digest(source))
         links = lock.image.links if lock.image else ()
         plans = (*plans, LayerPlan(kind="files", origin="copied files", parameters=(digest, *links)))
+    if spec.commands:
+        from taskimage.verbs.commands import commands_plan
+
+        plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
     return Planned(spec=spec, lock=lock, plans=plans)
 
 

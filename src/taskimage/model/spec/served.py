@@ -14,9 +14,16 @@ from taskimage.model.spec.problem import Key, dotted
 __all__ = ["check_served", "unserved"]
 
 _FIELDS = (
-    "conda_packages", "conda_channels", "cuda", "cudnn", "pip_secret_mounts", "pip_extra_args",
-    "commands", "python_exec", "runtime_packages", "builder_config",
+    "conda_packages", "conda_channels", "pip_secret_mounts", "pip_extra_args",
+    "python_exec", "runtime_packages",
 )  # fmt: skip
+# Images that flytekit's own builder takes uv and micromamba from, which are not needed here.
+_BUILDER_CONFIG = frozenset({"uv_image", "micromamba_image"})
+# flytekit's own builder refuses them too.
+_CUDA = (
+    "has nothing to choose: Python packages for GPUs bring CUDA as wheels, from PyPI or an index of their own; take "
+    "it out, and where other programs need CUDA, name a base_image that has it, such as nvidia/cuda"
+)
 _BUILDERS = (None, "taskimage", "default")
 
 
@@ -42,6 +49,11 @@ def _unserved(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     for name in _FIELDS:
         if getattr(spec, name):
             yield (name,), f"{name} is not served yet"
+    for name in ("cuda", "cudnn"):
+        if getattr(spec, name) is not None:
+            yield (name,), f"{name} {_CUDA}"
+    for name in (spec.builder_config or {}).keys() - _BUILDER_CONFIG:
+        yield ("builder_config", name), f"builder_config {name!r} is for another builder"
     yield from _unserved_choices(spec)
     for index, package in enumerate(spec.packages or ()):
         if package.lstrip().startswith("-"):
