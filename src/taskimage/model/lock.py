@@ -120,7 +120,8 @@ class Wants:
     """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same.
 
     ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none. With a
-    ``base_image`` there is no ``suite``: it has its own.
+    ``base_image`` there is no ``suite``: it has its own; ``python_exec`` is an interpreter of it by path, which then
+    decides where ``python`` is "". ``installer`` is what installs packages when a task starts; "" for nothing.
     """
 
     python: str
@@ -132,6 +133,8 @@ class Wants:
     indexes: tuple[str, ...] = ()
     runtime: str = ""
     base_image: str = ""
+    python_exec: str = ""
+    installer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ __all__ = ["VERSION", "diff", "dumps", "loads", "stale"]
 VERSION: Final = 1
 """The lock format that this version writes; an older reader refuses a newer one."""
 
+# What few specs ask for, and stands in a lock only then.
+_SELDOM = ("base_image", "python_exec", "installer")
 _HEADER = (
     "# Every input of an image, pinned. Written by `taskimage lock`; commit it beside its spec.\n"
     f"lock-version = {VERSION}\n"
@@ -36,7 +38,7 @@ def dumps(lock: Lock) -> str:
         _line("platforms", wants.platforms),
         _line("suite", wants.suite),
         _line("runtime", wants.runtime),
-        *([_line("base-image", wants.base_image)] if wants.base_image else []),
+        *(_line(key.replace("_", "-"), value) for key in _SELDOM if (value := getattr(wants, key))),
         _list("packages", map(_value, wants.packages)),
         _list("requirements", map(_value, wants.requirements)),
         _list("apt-packages", map(_value, wants.apt_packages)),
@@ -90,7 +92,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
                 requirements=tuple(wants["requirements"]),
                 apt_packages=tuple(wants["apt-packages"]),
                 indexes=tuple(wants["indexes"]),
-                base_image=wants.get("base-image", ""),
+                **{key: wants.get(key.replace("_", "-"), "") for key in _SELDOM},
             ),
             platforms=tuple(_platform(item) for item in document["platforms"]),
         )
@@ -112,6 +114,8 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
             ("suite", "suite"),
             ("runtime", "runtime"),
             ("base_image", "base_image"),
+            ("python_exec", "python_exec"),
+            ("installer", "runtime_packages"),
         )
         if getattr(old, name) != getattr(new, name)
     ]

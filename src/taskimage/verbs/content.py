@@ -17,6 +17,7 @@ from taskimage.model.errors import IntegrityError
 from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
+from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import source_entries
 from taskimage.verbs.base import Base
@@ -185,6 +186,8 @@ class Content:
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,
             waived=spec.options.waive_scripts,
+            authorities=authority_files(files.certificates),
+            writable=bool(spec.runtime_packages),
             base=base,
         )
 

@@ -101,9 +101,13 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
     """
     platforms = tuple(map(str, spec.platforms(machine=host_machine())))
     packages = tuple(spec.packages or ())
-    needs_flytekit = spec.options.runtime == "flytekit" and not _names_flytekit(packages, requirements)
+    needs_flytekit = spec.options.runtime == "flytekit" and not _names("flytekit", packages, requirements)
+    of_host = "" if spec.python_exec else (lock and lock.wants.python) or host_python()
     return Wants(
-        python=spec.python_version or (lock.wants.python if lock else host_python()),
+        python=spec.python_version or of_host,
+        python_exec=spec.python_exec or "",
+        # flytekit runs `python -m pip install` when a task starts.
+        installer="pip" if spec.runtime_packages and not _names("pip", packages, requirements) else "",
         platforms=lock.wants.platforms if lock and spec.platform is None else platforms,
         suite="" if spec.base_image else spec.options.suite,
         base_image=spec.base_image if isinstance(spec.base_image, str) else "",
@@ -115,13 +119,13 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
     )
 
 
-def _names_flytekit(packages: Sequence[str], files: Sequence[RequirementsFile]) -> bool:
+def _names(name: str, packages: Sequence[str], files: Sequence[RequirementsFile]) -> bool:
     lines: Iterator[str] = (
         line
         for text in (*packages, *(f.data.decode(errors="replace") for f in files))
         for line in text.splitlines()
     )
-    return any(re.match(r"\s*flytekit\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)
+    return any(re.match(rf"\s*{name}\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)
 
 
 def _indexes(index: str | None, extra: Sequence[str]) -> Iterator[str]:

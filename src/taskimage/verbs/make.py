@@ -21,7 +21,7 @@ from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import PREFIX
-from taskimage.transform.venv import venv_entries
+from taskimage.transform.venv import given_away, venv_entries
 from taskimage.verbs.compile import Bytecode
 from taskimage.verbs.inputs import Indexes, Inputs
 from taskimage.verbs.overlap import check_overlaps
@@ -78,6 +78,8 @@ class Maker:
         files: What is copied into it.
         bytecode: Whether Python sources are compiled.
         waived: Debian packages whose scripts do not matter.
+        authorities: Files of certificates that the image trusts as well.
+        writable: Whether the image's user may write to the environment.
         base: The image that it stands on.
     """
 
@@ -91,6 +93,8 @@ class Maker:
         files: Sequence[Entry],
         bytecode: bool,
         waived: Sequence[str],
+        authorities: Sequence[Entry] = (),
+        writable: bool = False,
         base: Base | None = None,
     ) -> None:
         self._tools = tools
@@ -100,6 +104,8 @@ class Maker:
         self._files = files
         self._bytecode = bytecode
         self._waived = waived
+        self._authorities = authorities
+        self._writable = writable
         self._base = base
 
     def make(self, plans: Iterable[LayerPlan]) -> dict[LayerPlan, Layer]:
@@ -118,6 +124,7 @@ class Maker:
             making = _Making(
                 tools=tools, lock=lock, inputs=inputs, compiler=compiler if self._bytecode else None,
                 users=self._users, files=self._files, waived=self._waived, base=self._base,
+                authorities=self._authorities, writable=self._writable,
             )  # fmt: skip
             inputs.fetch(
                 (pin for plan in wanted for pin in plan.debs),
@@ -174,6 +181,8 @@ class _Making:
     users: Sequence[User]
     files: Sequence[Entry]
     waived: Sequence[str]
+    authorities: Sequence[Entry]
+    writable: bool
     base: Base | None
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -205,7 +214,13 @@ class _Making:
             "wheels": self._wheels,
             "files": lambda _: [self.files],
         }
-        return makers[plan.kind](plan)
+        fragments = makers[plan.kind](plan)
+        if self.writable and plan.kind in ("environment", "wheels"):
+            user = self.users[0]
+            return (
+                given_away(fragment, PREFIX.strip("/"), uid=user.uid, gid=user.gid) for fragment in fragments
+            )
+        return fragments
 
     def _debs(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         return (self.inputs.deb(pin).entries for pin in plan.debs)
@@ -238,7 +253,9 @@ class _Making:
         debs = [self.inputs.deb(pin) for pin in plan.debs]
         with self.base.tree() if self.base else contextlib.nullcontext() as tree:
             below = tree.entries if tree else ()
-            found = effects(debs, platform=self.lock.platform, users=self.users, below=below)
+            found = effects(
+                debs, platform=self.lock.platform, users=self.users, below=below, authorities=self.authorities
+            )
             self._warn([script for script in found.unknown if script.package not in self.waived])
             yield found.entries
 

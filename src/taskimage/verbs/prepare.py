@@ -79,7 +79,14 @@ class Planned:
     def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
         """How a container starts, on a base image that starts as ``base`` says."""
         spec = self.spec
-        return runtime_config(image_id=spec.id, env=spec.env, entrypoint=spec.entrypoint or (), base=base)
+        return runtime_config(
+            image_id=spec.id,
+            env=spec.env,
+            entrypoint=spec.entrypoint,
+            runtime_packages=spec.runtime_packages or (),
+            own_authorities=bool(spec.options.ca_certificates),
+            base=base,
+        )
 
     @property
     def content(self) -> Digest:
@@ -176,8 +183,13 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
     compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
     plans = plan(
         lock,
-        effects=(str(effects.VERSION), *(user.passwd() for user in USERS)),
-        environment=(PREFIX, lock.python.version, lock.python.executable),
+        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *_authorities(order.files)),
+        environment=(
+            PREFIX,
+            lock.python.version,
+            lock.python.executable,
+            *(["writable"] if spec.runtime_packages else ()),
+        ),
         bytecode=compiled,
     )
     source = order.files.source
@@ -190,6 +202,16 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
 
         plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
     return Planned(spec=spec, lock=lock, plans=plans)
+
+
+def _authorities(files: SpecFiles) -> list[str]:
+    """What the image's system files depend on of ``files``."""
+    if not files.certificates:
+        return []
+    from taskimage.transform.effects.authorities import authority_files
+
+    # A name has the digest of its certificate.
+    return [entry.path for entry in authority_files(files.certificates)]
 
 
 def _fresh_lock(loaded: LoadedSpec, files: SpecFiles, *, locked: bool) -> Lock | None:
