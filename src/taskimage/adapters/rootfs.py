@@ -26,7 +26,7 @@ __all__ = ["Owned", "Owners", "inside", "unpack"]
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """Who owns a folder, and its permission bits."""
+    """Who owns a folder or file, and its permission bits."""
 
     mode: int
     uid: int
@@ -41,9 +41,13 @@ class Owned:
 
 @dataclass(slots=True)
 class Owners:
-    """The folders of a root with the owners and modes that its layers state, by path; ``""`` is the root."""
+    """The folders of a root with the owners and modes that its layers state, by path; ``""`` is the root.
+
+    ``files`` has the files and links that are not root's, or whose mode is not the one on the disk.
+    """
 
     folders: dict[str, Owned] = field(default_factory=dict)
+    files: dict[str, Owned] = field(default_factory=dict)
 
     def writable(self, uid: int, gid: int) -> tuple[str, ...]:
         """The topmost folders in which ``uid`` and ``gid`` may make files, sorted; all of it for root."""
@@ -78,12 +82,18 @@ def _everything(_path: str) -> bool:
 
 
 def unpack(
-    layers: Iterable[tuple[Path, Digest]], root: Path, *, wanted: Callable[[str], bool] = _everything
+    layers: Iterable[tuple[Path, Digest]],
+    root: Path,
+    *,
+    wanted: Callable[[str], bool] = _everything,
+    owned: bool = False,
 ) -> Owners:
     """Apply ``layers``, blobs and their digests with the lowest first, to the empty folder ``root``.
 
     Folders are kept traversable and files readable for the caller, who stands for every owner. Of files only
     those with a ``wanted`` path are written, and those that they are hard links of; folders and links all are.
+    With ``owned`` set-id bits are put on the disk, and owners too where the caller is root: for a ``root`` that
+    nobody else on the host can reach.
 
     Raises IntegrityError for a blob that is not what its digest says or that reaches out of ``root``; the
     folder is then of no use.
@@ -93,8 +103,17 @@ def unpack(
     for path, digest in layers:
         _check(path, digest)
         _Layer(root, owners, str(digest), wanted).apply(path)
-    for path_, owned in sorted(owners.folders.items(), reverse=True):
-        (root / path_).chmod(owned.mode & 0o1777 | 0o700)
+    everyone = owned and os.geteuid() == 0
+    for path_, owner in sorted(owners.files.items() if owned else ()):
+        place = root / path_
+        if everyone:
+            os.chown(place, owner.uid, owner.gid, follow_symlinks=False)
+        if not place.is_symlink():
+            place.chmod(owner.mode & 0o7777 | 0o400)  # which a change of owner takes set-id bits from
+    for path_, owner in sorted(owners.folders.items(), reverse=True):
+        if everyone:
+            os.chown(root / path_, owner.uid, owner.gid)
+        (root / path_).chmod(owner.mode & (0o7777 if owned else 0o1777) | 0o700)
     return owners
 
 
@@ -152,6 +171,8 @@ class _Layer:
                 self._link(entry, target)
             else:
                 _write(entry, target)
+            if (entry.uid, entry.gid) != (0, 0) or (entry.kind == "file" and _on_disk(entry) != entry.mode):
+                self._owners.files[place] = Owned(entry.mode, entry.uid, entry.gid)
         self._mark(place)
 
     def _link(self, entry: Entry, target: Path) -> None:
@@ -201,10 +222,12 @@ class _Layer:
             return
         if stat.S_ISDIR(mode):
             shutil.rmtree(target)
-            for folder in [known for known in self._owners.folders if f"{known}/".startswith(f"{place}/")]:
-                del self._owners.folders[folder]
+            for known in (self._owners.folders, self._owners.files):
+                for path in [path for path in known if f"{path}/".startswith(f"{place}/")]:
+                    del known[path]
         else:
             target.unlink()
+            self._owners.files.pop(place, None)
         self._parents.clear()
 
     def _hide(self, place: str) -> None:
@@ -225,7 +248,11 @@ def _write(entry: Entry, target: Path) -> None:
     assert entry.body is not None  # noqa: S101 -- a file has a body
     with entry.body.open() as source, target.open("xb") as file:
         shutil.copyfileobj(source, file, 1 << 20)
-        os.fchmod(file.fileno(), entry.mode & 0o777 | 0o400)
+        os.fchmod(file.fileno(), _on_disk(entry))
+
+
+def _on_disk(entry: Entry) -> int:
+    return entry.mode & 0o777 | 0o400
 
 
 def _mode(path: Path) -> int:

@@ -146,7 +146,9 @@ class Wants:
     """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same.
 
     ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none. With a
-    ``base_image`` there is no ``suite``: it has its own. ``options`` are those by which Python packages are chosen.
+    ``base_image`` there is no ``suite``: it has its own; ``python_exec`` is an interpreter of it by path, which then
+    decides where ``python`` is "". ``installer`` is what installs packages when a task starts; "" for nothing.
+    ``options`` are those by which Python packages are chosen.
     """
 
     python: str
@@ -161,6 +163,8 @@ class Wants:
     runtime: str = ""
     base_image: str = ""
     options: tuple[str, ...] = ()
+    python_exec: str = ""
+    installer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ VERSION: Final = 1
 The text of a later format has ``requires``, the oldest taskimage that reads it, for older ones to name.
 """
 
+# What few specs ask for, and stands in a lock only then.
+_SELDOM = ("base_image", "python_exec", "installer")
 _HEADER = (
     "# Every input of an image, pinned. Written by `taskimage lock`; commit it beside its spec.\n"
     f"lock-version = {VERSION}\n"
@@ -39,7 +41,7 @@ def dumps(lock: Lock) -> str:
         _line("platforms", wants.platforms),
         _line("suite", wants.suite),
         _line("runtime", wants.runtime),
-        *([_line("base-image", wants.base_image)] if wants.base_image else []),
+        *(_line(key.replace("_", "-"), value) for key in _SELDOM if (value := getattr(wants, key))),
         _list("packages", map(_value, wants.packages)),
         _list("requirements", map(_value, wants.requirements)),
         _list("apt-packages", map(_value, wants.apt_packages)),
@@ -90,8 +92,8 @@ def loads(text: str | bytes, *, where: str) -> Lock:
                 conda_packages=tuple(wants.get("conda-packages", ())),
                 conda_channels=tuple(wants.get("conda-channels", ())),
                 indexes=tuple(wants["indexes"]),
-                base_image=wants.get("base-image", ""),
                 options=tuple(wants.get("options", ())),
+                **{key: wants.get(key.replace("_", "-"), "") for key in _SELDOM},
             ),
             platforms=tuple(_platform(item) for item in document["platforms"]),
         )
@@ -128,6 +130,8 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
             ("suite", "suite"),
             ("runtime", "runtime"),
             ("base_image", "base_image"),
+            ("python_exec", "python_exec"),
+            ("installer", "runtime_packages"),
         )
         if getattr(old, name) != getattr(new, name)
     ]

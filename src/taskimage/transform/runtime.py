@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from taskimage.model.oci import ExecutionConfig
 
-__all__ = ["CONDA", "HOME", "PREFIX", "USER", "WORKDIR", "runtime_config"]
+__all__ = ["CONDA", "HOME", "PREFIX", "USER", "WORKDIR", "environment_of_commands", "runtime_config"]
 
 PREFIX = "/opt/venv"
 CONDA = "/opt/conda"
@@ -22,6 +22,7 @@ _SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin"
 _NVIDIA = ("/usr/local/nvidia/bin", "/usr/local/cuda/bin")
 _REFERENCE = re.compile(r"\\(?P<escaped>\$)|\$(?:(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
 _NVIDIA_LIBRARIES = "/usr/local/nvidia/lib64"
+_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 # Of a base's variables these would lead Python elsewhere: to another standard library, and tools to another
 # environment. A configuration cannot unset a variable, so they are left out.
@@ -37,7 +38,9 @@ def runtime_config(
     *,
     image_id: str,
     env: Mapping[str, str] | None = None,
-    entrypoint: Sequence[str] = (),
+    entrypoint: Sequence[str] | None = None,
+    runtime_packages: Sequence[str] = (),
+    own_authorities: bool = False,
     labels: Mapping[str, str] | None = None,
     prefix: str = PREFIX,
     programs: Sequence[str] = (),
@@ -57,7 +60,11 @@ def runtime_config(
         image_id: The id of the spec, by which a running task knows its image.
         env: The spec's own variables; they win over all others, and ``$NAME`` or ``${NAME}`` in them stands for
             the value that the image would otherwise have, as in the Dockerfile that flytekit writes them to.
-        entrypoint: The spec's own; without one the image starts Python when it is given no command.
+        entrypoint: The spec's own; without one the image starts Python when it is given no command. An empty one
+            is none either, and no command of its own: what a task says is all that is run.
+        runtime_packages: Requirements that flytekit installs when a task starts.
+        own_authorities: Whether the image trusts certificate authorities of the spec's own: requests and what
+            builds on it, and OpenSSL, then look where the image has them, and not where certifi does.
         labels: Facts for people and programs that look at the image.
         prefix: The virtual environment.
         programs: Folders of programs that come after the environment's own on ``PATH``.
@@ -79,17 +86,29 @@ def runtime_config(
         "FLYTE_SDK_RICH_TRACEBACKS": "0",
         "_F_IMG_ID": image_id,
     }
+    if runtime_packages:
+        variables["_F_RUNTIME_PACKAGES"] = " ".join(runtime_packages)
+    if own_authorities:
+        variables |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), _BUNDLE)
     variables |= {name: _expanded(value, variables) for name, value in (env or {}).items()}
     kept = {name: value for name, value in base.labels.items() if not name.startswith(_OF_ONE_IMAGE)}
     return ExecutionConfig(
         env=tuple(f"{name}={value}" for name, value in variables.items()),
-        entrypoint=tuple(entrypoint),
-        cmd=() if entrypoint else ("python",),
+        entrypoint=tuple(entrypoint or ()),
+        cmd=("python",) if entrypoint is None else (),
         user=user,
         working_dir=workdir,
         labels={**kept, **(labels or {})},
         other={name: value for name, value in base.other.items() if name not in _OF_A_BUILD},
     )
+
+
+def environment_of_commands(
+    *, env: Mapping[str, str] | None = None, base: ExecutionConfig | None = None
+) -> dict[str, str]:
+    """The variables that commands see while an image is built: those of a container, and no id of the spec yet."""
+    variables = runtime_config(image_id="", env=env, base=base).environment
+    return {name: value for name, value in variables.items() if name != "_F_IMG_ID"}
 
 
 def _folders(text: str | None) -> list[str]:

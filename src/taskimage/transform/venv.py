@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterable
 
-from taskimage.transform.entry import Entry
+from taskimage.transform.entry import Entry, folders_of
 
-__all__ = ["venv_entries"]
+__all__ = ["given_away", "venv_entries"]
 
 _CONFIGURATION = """\
 home = {home}
@@ -65,3 +66,13 @@ def venv_entries(
         Entry.file(f"{prefix}/pyvenv.cfg", _CONFIGURATION.format_map(values).encode()),
     ]
     return tuple(sorted(entries, key=lambda entry: entry.path))
+
+
+def given_away(entries: Iterable[Entry], prefix: str, *, uid: int, gid: int) -> tuple[Entry, ...]:
+    """``entries``, and all folders that they are in at ``prefix`` and below, which ``uid`` and group ``gid`` may write to."""
+    paths = {entry.path: entry for entry in entries}
+    folders = folders_of(paths) | {path for path, entry in paths.items() if entry.kind == "dir"}
+    for path in folders:
+        if f"{path}/".startswith(f"{prefix}/"):
+            paths[path] = Entry.directory(path, 0o775, uid, gid)
+    return tuple(paths[path] for path in sorted(paths))

@@ -7,9 +7,9 @@ goes to, which needs none. Bytes are had when somebody asks for them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
 from taskimage.model.digest import Digest
@@ -17,6 +17,7 @@ from taskimage.model.errors import IntegrityError
 from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
+from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import source_entries
 from taskimage.verbs.base import Base
@@ -24,6 +25,9 @@ from taskimage.verbs.inputs import Indexes
 from taskimage.verbs.make import Maker, known_layer
 from taskimage.verbs.prepare import USERS, Planned, Prepared
 from taskimage.verbs.tools import Tools
+
+if TYPE_CHECKING:
+    from taskimage.verbs.commands import Commands
 
 __all__ = ["Content"]
 
@@ -118,15 +122,26 @@ class Content:
         base = self._base(planned)
         maker = self._maker(planned, base)
         known = {plan: known_layer(self._tools, plan) or self._remote.get(plan.key) for plan in planned.plans}
-        made = maker.make(plan for plan, layer in known.items() if layer is None or self._anew)
+        missing = [plan for plan, layer in known.items() if layer is None or self._anew]
+        if any(plan.kind == "commands" for plan in missing):
+            # Asked first: on a host that cannot run them the rest is made in vain.
+            self._commands(planned)
+        made = maker.make(plan for plan in missing if plan.kind != "commands")
+        layers: list[Layer] = []
+        for plan in planned.plans:
+            make = partial(_only, maker, plan)
+            if plan.kind == "commands":
+                make = partial(self._run, planned, plan, tuple(layers), base)
+                if plan in missing:
+                    made[plan] = make()
+            layer = made.get(plan) or cast("Layer", known[plan])
+            layers.append(layer)
+            self.layers[plan.key] = layer
+            self._restore[layer.descriptor.digest] = partial(_remake, make, plan, layer)
         if self._verify:
             for plan, layer in made.items():
                 _compare(plan, known[plan], layer)
         self.made += len(made)
-        layers = [made.get(plan) or cast("Layer", known[plan]) for plan in planned.plans]
-        for plan, layer in zip(planned.plans, layers, strict=True):
-            self.layers[plan.key] = layer
-            self._restore[layer.descriptor.digest] = partial(_remake, maker, plan, layer)
         if base is not None:
             annotations = {**annotations, **_named(base)}
         return assemble(
@@ -137,6 +152,21 @@ class Content:
             annotations=annotations,
             base=base.image if base else None,
         )
+
+    def _commands(self, planned: Planned) -> Commands:
+        from taskimage.verbs.commands import Commands
+
+        return Commands.ready(self._tools, planned.spec, planned.lock.platform)
+
+    def _run(self, planned: Planned, plan: LayerPlan, below: Sequence[Layer], base: Base | None) -> Layer:
+        """The layer of commands, on ``below``, whose bytes are had where the store lacks them."""
+        for layer in below:
+            self._open(layer.descriptor).close()
+        blobs = [*(base.blobs() if base else ())]
+        blobs += [
+            (self._tools.store.blob_path(one.descriptor.digest), one.descriptor.digest) for one in below
+        ]
+        return self._commands(planned).make(plan, blobs, base.image.config.execution if base else None)
 
     def _base(self, planned: Planned) -> Base | None:
         if planned.lock.image is None:
@@ -156,12 +186,18 @@ class Content:
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,
             waived=spec.options.waive_scripts,
+            authorities=authority_files(files.certificates),
+            writable=bool(spec.runtime_packages),
             base=base,
         )
 
 
-def _remake(maker: Maker, plan: LayerPlan, known: Layer) -> None:
-    _compare(plan, known, maker.make([plan])[plan])
+def _only(maker: Maker, plan: LayerPlan) -> Layer:
+    return maker.make([plan])[plan]
+
+
+def _remake(make: Callable[[], Layer], plan: LayerPlan, known: Layer) -> None:
+    _compare(plan, known, make())
 
 
 def _named(base: Base) -> dict[str, str]:

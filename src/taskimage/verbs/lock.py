@@ -104,9 +104,13 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
     platforms = tuple(map(str, spec.platforms(machine=host_machine())))
     packages = tuple(spec.packages or ())
     options = spec.install_options
-    needs_flytekit = spec.options.runtime == "flytekit" and not _names_flytekit(packages, requirements)
+    needs_flytekit = spec.options.runtime == "flytekit" and not _names("flytekit", packages, requirements)
+    of_host = "" if spec.python_exec else (lock and lock.wants.python) or host_python()
     return Wants(
-        python=spec.python_version or (lock.wants.python if lock else host_python()),
+        python=spec.python_version or of_host,
+        python_exec=spec.python_exec or "",
+        # flytekit runs `python -m pip install` when a task starts.
+        installer="pip" if spec.runtime_packages and not _names("pip", packages, requirements) else "",
         platforms=lock.wants.platforms if lock and spec.platform is None else platforms,
         suite="" if spec.base_image else spec.options.suite,
         base_image=spec.base_image if isinstance(spec.base_image, str) else "",
@@ -125,16 +129,16 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
     )
 
 
-def _names_flytekit(packages: Sequence[str], files: Sequence[RequirementsFile]) -> bool:
-    """Whether nothing is to be added: somebody names it, or there is a lock file, to which nothing is added."""
+def _names(name: str, packages: Sequence[str], files: Sequence[RequirementsFile]) -> bool:
+    """Whether ``name`` is not to be added: somebody names it, or there is a lock file, to which nothing is added."""
     if any(file.kind.is_lock for file in files):
         return True
-    lines = (
+    lines: Iterator[str] = (
         line
         for text in (*packages, *(line for file in files for line in file.lines))
         for line in text.splitlines()
     )
-    return any(re.match(r"\s*flytekit\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)
+    return any(re.match(rf"\s*{name}\s*($|[\[=<>!~;#@ ])", line, re.IGNORECASE) for line in lines)
 
 
 def _channels(spec: ImageSpec) -> Iterator[str]:

@@ -21,7 +21,7 @@ from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import CONDA, PREFIX
-from taskimage.transform.venv import venv_entries
+from taskimage.transform.venv import given_away, venv_entries
 from taskimage.transform.whiteout import opaque
 from taskimage.verbs.compile import Bytecode
 from taskimage.verbs.inputs import Indexes, Inputs
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from taskimage.transform.effects.scripts import Unhandled
     from taskimage.verbs.base import Base
 
-__all__ = ["Maker", "known_layer"]
+__all__ = ["Maker", "known_layer", "write"]
 
 
 def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
@@ -46,6 +46,28 @@ def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
     return Layer(descriptor=descriptor, diff_id=Digest.parse(record["diff_id"]), origin=plan.origin)
 
 
+def write(
+    tools: Tools, plan: LayerPlan, fragments: Iterable[Sequence[Entry]], *, tick: Callable[[], object] = int
+) -> Layer:
+    """The layer of ``plan``, made of ``fragments``, which the store knows from now on; ``tick`` may end it early."""
+    store = tools.store
+    with store.pending_blob() as pending:
+
+        def put(data: bytes) -> None:
+            tick()
+            pending.write(data)
+
+        diff_id = write_layer(fragments, put)
+    descriptor = Descriptor(
+        media_type=LAYER_GZIP,
+        digest=pending.digest,
+        size=pending.size,
+        annotations={LAYER_KEY: str(plan.key)},
+    )
+    store.keep_record("layers", plan.key, {"descriptor": descriptor.to_dict(), "diff_id": str(diff_id)})
+    return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
+
+
 class Maker:
     """Makes the layers of one image, from inputs that are fetched when they are needed.
 
@@ -57,6 +79,8 @@ class Maker:
         files: What is copied into it.
         bytecode: Whether Python sources are compiled.
         waived: Debian packages whose scripts do not matter.
+        authorities: Files of certificates that the image trusts as well.
+        writable: Whether the image's user may write to the environment.
         base: The image that it stands on.
     """
 
@@ -70,6 +94,8 @@ class Maker:
         files: Sequence[Entry],
         bytecode: bool,
         waived: Sequence[str],
+        authorities: Sequence[Entry] = (),
+        writable: bool = False,
         base: Base | None = None,
     ) -> None:
         self._tools = tools
@@ -79,6 +105,8 @@ class Maker:
         self._files = files
         self._bytecode = bytecode
         self._waived = waived
+        self._authorities = authorities
+        self._writable = writable
         self._base = base
 
     def make(self, plans: Iterable[LayerPlan]) -> dict[LayerPlan, Layer]:
@@ -97,6 +125,7 @@ class Maker:
             making = _Making(
                 tools=tools, lock=lock, inputs=inputs, compiler=compiler if self._bytecode else None,
                 users=self._users, files=self._files, waived=self._waived, base=self._base,
+                authorities=self._authorities, writable=self._writable,
             )  # fmt: skip
             inputs.fetch(
                 (pin for plan in wanted for pin in plan.debs),
@@ -156,29 +185,20 @@ class _Making:
     users: Sequence[User]
     files: Sequence[Entry]
     waived: Sequence[str]
+    authorities: Sequence[Entry]
+    writable: bool
     base: Base | None
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def make(self, plan: LayerPlan) -> Layer:
         """The layer of ``plan``, which the store has from now on; CancelledError once ``stopped`` is set."""
-        store = self.tools.store
-        with store.pending_blob() as pending:
-
-            def write(data: bytes) -> None:
-                if self.stopped.is_set():
-                    raise CancelledError
-                pending.write(data)
-
-            diff_id = write_layer(self._fragments(plan), write)
-        descriptor = Descriptor(
-            media_type=LAYER_GZIP,
-            digest=pending.digest,
-            size=pending.size,
-            annotations={LAYER_KEY: str(plan.key)},
-        )
-        store.keep_record("layers", plan.key, {"descriptor": descriptor.to_dict(), "diff_id": str(diff_id)})
+        layer = write(self.tools, plan, self._fragments(plan), tick=self._expect_wanted)
         self.tools.listener(Moved("layers", plan.size))
-        return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
+        return layer
+
+    def _expect_wanted(self) -> None:
+        if self.stopped.is_set():
+            raise CancelledError
 
     def _fragments(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
         links = dict(link.split(" ", 1) for link in self.lock.image.links) if self.lock.image else {}
@@ -199,7 +219,13 @@ class _Making:
             "wheels": self._wheels,
             "files": lambda _: [self.files],
         }
-        return makers[plan.kind](plan)
+        fragments = makers[plan.kind](plan)
+        if self.writable and plan.kind in ("environment", "wheels"):
+            user = self.users[0]
+            return (
+                given_away(fragment, PREFIX.strip("/"), uid=user.uid, gid=user.gid) for fragment in fragments
+            )
+        return fragments
 
     def _debs(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         return (self.inputs.deb(pin).entries for pin in plan.debs)
@@ -259,7 +285,9 @@ class _Making:
         debs = [self.inputs.deb(pin) for pin in plan.debs]
         with self.base.tree() if self.base else contextlib.nullcontext() as tree:
             below = tree.entries if tree else ()
-            found = effects(debs, platform=self.lock.platform, users=self.users, below=below)
+            found = effects(
+                debs, platform=self.lock.platform, users=self.users, below=below, authorities=self.authorities
+            )
             self._warn([script for script in found.unknown if script.package not in self.waived])
             yield found.entries
 

@@ -102,7 +102,9 @@ class Planned:
         return runtime_config(
             image_id=image_id,
             env=spec.env,
-            entrypoint=spec.entrypoint or (),
+            entrypoint=spec.entrypoint,
+            runtime_packages=spec.runtime_packages or (),
+            own_authorities=bool(spec.options.ca_certificates),
             programs=(f"{CONDA}/bin",) if self.lock.conda else (),
             base=base,
         )
@@ -208,8 +210,13 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
     compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
     plans = plan(
         lock,
-        effects=(str(effects.VERSION), *(user.passwd() for user in USERS)),
-        environment=(PREFIX, lock.python.version, lock.python.executable),
+        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *_authorities(order.files)),
+        environment=(
+            PREFIX,
+            lock.python.version,
+            lock.python.executable,
+            *(["writable"] if spec.runtime_packages else ()),
+        ),
         bytecode=compiled,
         conda=(CONDA, conda.FORMAT),
     )
@@ -218,7 +225,21 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
         digest = str(tree_digest(source))
         links = lock.image.links if lock.image else ()
         plans = (*plans, LayerPlan(kind="files", origin="copied files", parameters=(digest, *links)))
+    if spec.commands:
+        from taskimage.verbs.commands import commands_plan
+
+        plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
     return Planned(spec=spec, lock=lock, plans=plans)
+
+
+def _authorities(files: SpecFiles) -> list[str]:
+    """What the image's system files depend on of ``files``."""
+    if not files.certificates:
+        return []
+    from taskimage.transform.effects.authorities import authority_files
+
+    # A name has the digest of its certificate.
+    return [entry.path for entry in authority_files(files.certificates)]
 
 
 def _fresh_lock(loaded: LoadedSpec, files: SpecFiles, *, locked: bool) -> Lock | None:

@@ -136,7 +136,7 @@ class Resolving:
             found = self._tools.pypi.resolve(
                 python=self.ground.python.version,
                 platform=self.platform,
-                packages=(*self._wants.packages, *_runtime(self._wants)),
+                packages=(*self._wants.packages, *_runtime(self._wants), *_installer(self._wants)),
                 requirements=self._requirements,
                 index=self._spec.pip_index,
                 extra_indexes=self._spec.pip_extra_index_url or (),
@@ -229,7 +229,8 @@ def _on_image(
     from taskimage.adapters.debian.kept import Keep
 
     pin = pin_base(tools, wants.base_image, platform, keep=[one.image for one in kept if one.image])
-    facts = Base(tools, pin, platform).facts
+    base = Base(tools, pin, platform)
+    facts = base.facts
     if facts.glibc is None:
         library = "musl, for which hardly any wheel is built" if facts.musl else "no C library at all"
         raise CannotBuild(
@@ -237,6 +238,8 @@ def _on_image(
             hint="use a base image with glibc (Debian, Ubuntu, Fedora, UBI …), or leave base_image out",
         )
     found = next((one for one in facts.interpreters if wants.python in (one.version, one.minor)), None)
+    if wants.python_exec:
+        found = _named_interpreter(base, wants)
     if of_conda := _of_conda(wants):
         python, found = of_conda, None
     elif found:
@@ -265,6 +268,25 @@ def _on_image(
         apt=apt,
         installed=found.distributions if found else (),
         environment=environment,
+    )
+
+
+def _named_interpreter(base: Base, wants: Wants) -> Interpreter:
+    """The interpreter at ``python_exec``, which may be a link to it. Raises CannotBuild, naming those there are."""
+    there = base.facts.interpreters
+    named = [one for one in there if one.executable == wants.python_exec]
+    if not named and there:
+        with base.tree() as tree:
+            real = f"/{tree.real_path(wants.python_exec)}"
+        named = [one for one in there if one.executable == real]
+    if named and wants.python in ("", named[0].version, named[0].minor):
+        return named[0]
+    what = f"CPython {named[0].version}, and python_version is {wants.python!r}" if named else "no CPython"
+    others = ", ".join(f"{one.executable} ({one.version})" for one in there) or "none"
+    raise CannotBuild(
+        f"python_exec is {wants.python_exec!r}, and the base image {wants.base_image!r} has {what} there; "
+        f"it has {others}",
+        hint="name one that is there, or leave python_exec out: the image then gets a Python of its own",
     )
 
 
@@ -336,3 +358,7 @@ def _runtime(wants: Wants) -> tuple[str, ...]:
         return (f"{wants.runtime}=={version(wants.runtime)}",)
     except PackageNotFoundError:
         return (wants.runtime,)
+
+
+def _installer(wants: Wants) -> tuple[str, ...]:
+    return (wants.installer,) if wants.installer else ()

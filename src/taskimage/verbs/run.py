@@ -11,7 +11,7 @@ from taskimage.adapters.images.layout import LayoutSource
 from taskimage.adapters.layout import find, find_in, load
 from taskimage.adapters.rootfs import inside
 from taskimage.adapters.roots import unpacked
-from taskimage.adapters.sandbox import Ended, Job, Volume, find_sandbox
+from taskimage.adapters.sandbox import Ended, Job, Volume, find_sandbox, name_service
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.store import Store
 from taskimage.model.errors import BadInput
@@ -79,7 +79,7 @@ def run(
                 uid=user.uid,
                 gid=user.gid,
                 writable=root.owners.writable(user.uid, user.gid),
-                volumes=(*_resolver(), *volumes),
+                volumes=(*name_service(), *volumes),
             )
         )
 
@@ -126,12 +126,6 @@ def _named(tools: Tools, target: str, reference: Reference) -> Descriptor:
 def _environment(execution: ExecutionConfig, home: str, extra: Mapping[str, str]) -> dict[str, str]:
     terminal = {"TERM": os.environ.get("TERM", "xterm")} if sys.stdin.isatty() else {}
     return {"PATH": _PATH, "HOME": home, **terminal, **execution.environment, **extra}
-
-
-def _resolver() -> tuple[Volume, ...]:
-    """The host's files that names are looked up with, since the network is the host's."""
-    files = [Path(name) for name in ("/etc/resolv.conf", "/etc/hosts")]
-    return tuple(Volume(file.resolve(), str(file), read_only=True) for file in files if file.exists())
 
 
 def _text(tree: Path, name: str) -> str:

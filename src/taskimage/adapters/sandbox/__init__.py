@@ -8,6 +8,7 @@ the command makes in a volume belong to the caller.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from taskimage.adapters.sandbox.bubblewrap import Bubblewrap
 from taskimage.adapters.sandbox.chroot import ChangeRoot
@@ -16,7 +17,7 @@ from taskimage.adapters.sandbox.mounts import Volume
 from taskimage.adapters.sandbox.namespaces import Namespaces
 from taskimage.model.errors import CannotBuild
 
-__all__ = ["Ended", "Job", "Sandbox", "Volume", "find_sandbox", "require_linux"]
+__all__ = ["Ended", "Job", "Sandbox", "Volume", "find_sandbox", "name_service", "require_linux"]
 
 
 def require_linux() -> None:
@@ -28,15 +29,24 @@ def require_linux() -> None:
         )
 
 
-def find_sandbox(*, overlay: bool = False) -> Sandbox:
+def name_service() -> tuple[Volume, ...]:
+    """The host's files that names are looked up with, for a job that has the host's network."""
+    files = [Path(name) for name in ("/etc/resolv.conf", "/etc/hosts")]
+    return tuple(Volume(file.resolve(), str(file), read_only=True) for file in files if file.exists())
+
+
+def find_sandbox(*, overlay: bool = False, administers: bool = False) -> Sandbox:
     """The first sandbox that works on this host, tried out.
 
-    With ``overlay`` those come first that let all of an image be written to without copying it. Raises
-    CannotBuild with what each one said.
+    With ``overlay`` those come first that let all of an image be written to without copying it; one that
+    ``administers`` runs jobs that do, and the first is the one that lets root give files away. Raises CannotBuild
+    with what each one said.
     """
     require_linux()
     problems: list[str] = []
     known: list[Sandbox] = [Bubblewrap(), Namespaces(), ChangeRoot()]
+    if administers:
+        known = [Namespaces(), Bubblewrap()]
     for sandbox in sorted(known, key=lambda one: overlay and not one.overlays):
         problem = sandbox.problem()
         if problem is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from taskimage.adapters.rootfs import inside
-from taskimage.adapters.sandbox.job import Ended, Job, places, watch
+from taskimage.adapters.sandbox.job import ADMINISTRATION, Ended, Job, places, watch
 from taskimage.adapters.sandbox.mounts import Bind, Link, Memory, Mount, Overlay, Seal, Special, plan
 
 __all__ = ["Bubblewrap"]
@@ -71,6 +71,7 @@ class Bubblewrap:
         mounts = plan(job.root, places(job, overlay=self.overlays), job.volumes)
         options = [*_ISOLATED, "--uid", str(job.uid), "--gid", str(job.gid)]
         options += [] if job.network else ["--unshare-net"]
+        options += [word for name in ADMINISTRATION if job.administers for word in ("--cap-add", name)]
         for name, value in job.env.items():
             options += ["--setenv", name, value]
         options += [word for mount in mounts for word in _words(mount)]
@@ -83,7 +84,12 @@ class Bubblewrap:
         argv = [str(self._program), "--args", str(options_read), "--json-status-fd", str(status_write)]
         try:
             process = subprocess.Popen(
-                [*argv, "--", *job.argv], env={}, pass_fds=(options_read, status_write)
+                [*argv, "--", *job.argv],
+                env={},
+                pass_fds=(options_read, status_write),
+                stdin=None if job.output is None else subprocess.DEVNULL,
+                stdout=job.output,
+                stderr=job.output,
             )
         finally:
             os.close(options_read)

@@ -60,7 +60,8 @@ class ChangeRoot:
             {
                 "chroot": str(root), "argv": list(job.argv), "env": dict(job.env), "workdir": job.workdir,
                 "uid": job.uid, "gid": job.gid,
-            }
+            },
+            output=job.output,
         )  # fmt: skip
 
 

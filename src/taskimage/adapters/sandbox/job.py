@@ -9,12 +9,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from types import MappingProxyType
+from typing import ClassVar, Final, Protocol
 
 from taskimage.adapters.copytree import copy_tree
 from taskimage.adapters.sandbox.mounts import Bind, Overlay, Volume
 
-__all__ = ["Ended", "Job", "Sandbox", "places", "watch"]
+__all__ = ["ADMINISTRATION", "Ended", "Job", "Sandbox", "places", "watch"]
+
+ADMINISTRATION: Final[Mapping[str, int]] = MappingProxyType({
+    "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_KILL": 5, "CAP_SETGID": 6,
+    "CAP_SETUID": 7, "CAP_SYS_CHROOT": 18,
+})  # fmt: skip
+"""The capabilities of a job that administers, by name, with their numbers (<linux/capability.h>)."""
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -26,6 +33,10 @@ class Job:
     ``root`` is an unpacked image, which never changes. ``writable`` names its folders that may be written to
     (relative, ``""`` for all of it); what is written lands below ``scratch``, an empty folder of the caller's.
     ``env`` is the whole environment. Without ``network`` there is a loopback device and nothing else.
+
+    A job that ``administers`` is root's, with the power over files and processes of its world that root has in a
+    container, and none beyond it. ``output`` is a file descriptor that takes standard output and error in place
+    of the caller's; there is no standard input then.
     """
 
     root: Path
@@ -38,11 +49,18 @@ class Job:
     writable: Sequence[str] = ()
     volumes: Sequence[Volume] = field(default=())
     network: bool = True
+    administers: bool = False
+    output: int | None = None
 
     @property
     def upper(self) -> Path:
         """What was changed in the root, as overlayfs keeps it, after a job with ``writable=("",)``."""
         return self.scratch / "0" / "upper"
+
+    @property
+    def copied(self) -> Path:
+        """All of the root with what was changed, after a job with ``writable=("",)`` where no overlay was."""
+        return self.scratch / "0" / "copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +118,9 @@ def _place(job: Job, path: str, folder: Path, *, overlay: bool) -> Bind | Overla
         (folder / "upper").mkdir(parents=True)
         (folder / "work").mkdir()
         return Overlay(str(source), str(folder / "upper"), str(folder / "work"), "/")
-    copy_tree(source, folder)
-    return Bind(str(folder), f"/{path}", read_only=False)
+    copy = folder if path else job.copied
+    copy_tree(source, copy)
+    return Bind(str(copy), f"/{path}", read_only=False)
 
 
 def watch(process: subprocess.Popen[bytes], send: Callable[[int], None]) -> int:

@@ -8,7 +8,8 @@ and the signal's number for a signal.
 
 Three processes: this one makes the namespaces and waits outside of them; its child is process 1 inside, makes
 the mounts and collects orphans; the grandchild becomes the command. In the user namespace the caller stands for
-the image's user and for nobody else, and starting the command leaves no capability.
+the image's user and for nobody else, and starting the command leaves no capability. A job with ``capabilities`` keeps
+those, over what is inside alone; with ``owners`` root stands for every user, whom the command may give files to.
 """
 # The kernel is told paths as text; pathlib would only be in the way.
 # ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH120, PTH123, PTH211
@@ -68,12 +69,43 @@ def main(job_fd: int, status_fd: int) -> int:
 def _separate(job: dict[str, Any]) -> None:
     uid, gid = os.geteuid(), os.getegid()
     flags = _NEWUSER | _NEWNS | _NEWPID | _NEWIPC | (0 if job["network"] else _NEWNET)
-    _call("make namespaces", _libc.unshare(flags))
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{job['uid']} {uid} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{job['gid']} {gid} 1", encoding="ascii")
+    if job.get("owners"):
+        _map_everyone(lambda: _call("make namespaces", _libc.unshare(flags)))
+    else:
+        _call("make namespaces", _libc.unshare(flags))
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        Path("/proc/self/uid_map").write_text(f"{job['uid']} {uid} 1", encoding="ascii")
+        Path("/proc/self/gid_map").write_text(f"{job['gid']} {gid} 1", encoding="ascii")
     if not job["network"]:
         _loopback_up()
+
+
+def _map_everyone(unshare: Callable[[], None]) -> None:
+    """Enter a user namespace in which everyone is who they are outside: a process that stays there must say so."""
+    pid, ready = os.getpid(), os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        code = 1
+        try:
+            os.close(ready[1])
+            if os.read(ready[0], 1):
+                for name in ("uid_map", "gid_map"):
+                    Path(f"/proc/{pid}/{name}").write_text(_everyone(name), encoding="ascii")
+                code = 0
+        finally:
+            os._exit(code)
+    unshare()
+    os.write(ready[1], b"!")
+    for end in ready:
+        os.close(end)
+    if os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1]) != 0:
+        raise _FailedError("cannot let root stand for every user")
+
+
+def _everyone(name: str) -> str:
+    """All ids that this process knows, each for itself; the kernel takes 340 lines at most."""
+    with open(f"/proc/self/{name}", encoding="ascii") as file:
+        return "".join(f"{first} {first} {count}\n" for first, _, count in map(str.split, file))
 
 
 def _loopback_up() -> None:
@@ -248,9 +280,10 @@ def _start(job: dict[str, Any], status_fd: int) -> NoReturn:
         signal.signal(number, signal.SIG_DFL)
     try:
         _end_with_parent()
+        kept = job.get("capabilities", ())
         # Uid 0 is given the bounding set when it starts a program (capabilities(7)); other uids, nothing.
         for capability in range(64):
-            if _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            if capability not in kept and _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) < 0:
                 break  # past the last one that this kernel knows
         _call("give up privileges", _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         os.chdir(job["workdir"])

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from taskimage.adapters.sandbox.job import Ended, Job, places, watch
+from taskimage.adapters.sandbox.job import ADMINISTRATION, Ended, Job, places, watch
 from taskimage.adapters.sandbox.mounts import Mount, Overlay, Special, plan
 
 __all__ = ["Namespaces", "launch"]
@@ -47,7 +47,11 @@ class Namespaces:
             _described(
                 mounts, str(mountpoint), argv=list(job.argv), env=dict(job.env), workdir=job.workdir,
                 uid=job.uid, gid=job.gid, network=job.network,
-            )
+                capabilities=[*ADMINISTRATION.values()] if job.administers else [],
+                # Root of the host may stand for every owner; anyone else for one (user_namespaces(7)).
+                owners=job.administers and os.geteuid() == 0,
+            ),
+            output=job.output,
         )  # fmt: skip
 
     def _can_overlay(self, job: Job) -> bool:
@@ -61,8 +65,8 @@ class Namespaces:
             ).reason
 
     @staticmethod
-    def _launch(job: Mapping[str, Any]) -> Ended:
-        return launch(job)
+    def _launch(job: Mapping[str, Any], *, output: int | None = None) -> Ended:
+        return launch(job, output=output)
 
 
 def _described(
@@ -72,14 +76,17 @@ def _described(
     return {"mountpoint": mountpoint, "mounts": listed, "uid": uid, "gid": gid, "network": network, **rest}
 
 
-def launch(job: Mapping[str, Any]) -> Ended:
-    """Run ``job``, in the launcher's own terms, to its end."""
+def launch(job: Mapping[str, Any], *, output: int | None = None) -> Ended:
+    """Run ``job``, in the launcher's own terms, to its end; ``output`` is that of a `Job`."""
     job_read, job_write = os.pipe()
     status_read, status_write = os.pipe()
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_LAUNCHER), str(job_read), str(status_write)],
             pass_fds=(job_read, status_write),
+            stdin=None if output is None else subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     finally:
         os.close(job_read)

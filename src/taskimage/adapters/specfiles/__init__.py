@@ -6,8 +6,9 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from taskimage.model.errors import BadInput, NotFound, TaskImageError, WrongType
 from taskimage.model.events import Warned
 from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
+from taskimage.model.spec.builderoptions import NAMESPACE
 from taskimage.model.spec.problem import Key, dotted
 from taskimage.model.spec.tag import FileDigests
 from taskimage.transform.source import SourceTree, merge
@@ -68,11 +70,12 @@ class SpecFiles:
     """What a spec's files held when they were read.
 
     ``requirements`` has the file that the spec names first, then those it includes; ``source`` is what
-    goes below ``/root``; ``digests`` stand for the files in flytekit's tag.
+    goes below ``/root``; ``certificates`` are PEM files, by path; ``digests`` stand for the files in flytekit's tag.
     """
 
     requirements: tuple[RequirementsFile, ...] = ()
     source: SourceTree = field(default_factory=SourceTree)
+    certificates: tuple[tuple[str, bytes], ...] = ()
     digests: FileDigests = field(default_factory=FileDigests)
     warnings: tuple[Warned, ...] = ()
 
@@ -181,6 +184,7 @@ class _Reading:
         return SpecFiles(
             requirements=requirements,
             source=merge((source, *copied)),
+            certificates=tuple(self._certificates()),
             digests=digests,
             warnings=tuple(self.warnings),
         )
@@ -190,6 +194,11 @@ class _Reading:
         if not name:
             return ()
         return self._found(("requirements",), name, lambda path: read_requirements(path / name, name=name))
+
+    def _certificates(self) -> Iterator[tuple[str, bytes]]:
+        for index, name in enumerate(self.spec.options.ca_certificates):
+            key = ("builder_options", NAMESPACE, "ca_certificates", index)
+            yield name, self._found(key, name, partial(_read, name))
 
     def _source_root(self) -> tuple[SourceTree, str | None]:
         name = self.spec.source_root
@@ -260,6 +269,15 @@ class _Reading:
     def _warn(self, key: Key, text: str, *, hint: str) -> None:
         place = self._place(key)
         self.warnings.append(Warned(f"{place}: {text}" if place else text, hint))
+
+
+def _read(name: str, folder: Path) -> bytes:
+    path = folder / name
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except OSError as error:
+        raise explained(error, path) from error
 
 
 def _differs(read: Callable[[Path], Found], folder: Path, found: Found) -> bool:

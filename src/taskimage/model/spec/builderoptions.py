@@ -21,7 +21,8 @@ class BuilderOptions:
     ``runtime`` is what starts tasks: flytekit is added to the packages when none names it, or nothing is.
     ``bytecode`` compiles packages; ``suite`` is the Debian release below them; ``waive_scripts`` names
     Debian packages whose unknown maintainer scripts do not matter; ``expired_indexes`` accepts package
-    indexes that are past their Valid-Until.
+    indexes that are past their Valid-Until; ``network`` lets ``commands`` reach it; ``ca_certificates`` names PEM
+    files with authorities that the image trusts as well.
     """
 
     runtime: Literal["flytekit", "none"] = "flytekit"
@@ -29,6 +30,8 @@ class BuilderOptions:
     suite: str = "bookworm"
     waive_scripts: tuple[str, ...] = ()
     expired_indexes: bool = False
+    network: bool = False
+    ca_certificates: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, builder_options: Mapping[str, Any] | None) -> BuilderOptions:
@@ -72,5 +75,8 @@ def _switch_problems(key: tuple[str | int, ...], value: Any) -> Iterator[SpecPro
     elif name == "waive_scripts":
         if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
             yield SpecProblem.wrong(key, value, "a list of names of Debian packages")
+    elif name == "ca_certificates":
+        if not isinstance(value, list | tuple) or not all(isinstance(part, str) and part for part in value):
+            yield SpecProblem.wrong(key, value, "a list of paths of PEM files")
     elif not isinstance(value, bool):
         yield SpecProblem.wrong(key, value, "true or false")

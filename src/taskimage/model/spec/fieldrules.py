@@ -204,6 +204,12 @@ def _one_line_each(key: Key, value: Any) -> Problems:
             yield SpecProblem.wrong((*key, index), part, "one line of text")
 
 
+def _filled_each(key: Key, value: Any) -> Problems:
+    for index, part in enumerate(value):
+        if not part.strip():
+            yield SpecProblem.wrong((*key, index), part, "a command")
+
+
 def _one_line(key: Key, value: str) -> Problems:
     if "\n" in value or "\r" in value:
         yield SpecProblem.wrong(key, value, "one line of text")
@@ -249,6 +255,7 @@ _GRAMMARS: Mapping[str, Callable[[Key, Any], Problems]] = {
     "pip_extra_index_url": _one_line_each,
     "pip_extra_args": _words,
     "tag_format": _tag_format,
+    "commands": _filled_each,
     "copy": _copy,
     "builder_options": _builder_options,
 }

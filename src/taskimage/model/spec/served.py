@@ -15,10 +15,13 @@ from taskimage.model.spec.secretkind import SecretKind
 
 __all__ = ["check_served", "unserved"]
 
-_FIELDS = (
-    "cuda", "cudnn",
-    "commands", "python_exec", "runtime_packages", "builder_config",
-)  # fmt: skip
+# Images that flytekit's own builder takes uv and micromamba from, which are not needed here.
+_BUILDER_CONFIG = frozenset({"uv_image", "micromamba_image"})
+# flytekit's own builder refuses them too.
+_CUDA = (
+    "has nothing to choose: Python packages for GPUs bring CUDA as wheels, from PyPI or an index of their own; take "
+    "it out, and where other programs need CUDA, name a base_image that has it, such as nvidia/cuda"
+)
 _BUILDERS = (None, "taskimage", "default")
 
 
@@ -40,15 +43,21 @@ def check_served(spec: ImageSpec) -> None:
 
 
 def _unserved(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
-    # An empty list or text asks for nothing.
-    for name in _FIELDS:
-        if getattr(spec, name):
-            yield (name,), f"{name} is not served yet"
+    yield from _of_other_builders(spec)
     yield from _unserved_choices(spec)
     for index, package in enumerate(spec.packages or ()):
         if package.lstrip().startswith("-"):
             key: Key = ("packages", index)
             yield key, f"{dotted(key)} is {shown(package, longest=80)}: options among packages are not served"
+
+
+def _of_other_builders(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
+    """What is said to somebody else."""
+    for name in ("cuda", "cudnn"):
+        if getattr(spec, name) is not None:
+            yield (name,), f"{name} {_CUDA}"
+    for name in (spec.builder_config or {}).keys() - _BUILDER_CONFIG:
+        yield ("builder_config", name), f"builder_config {name!r} is for another builder"
     for builder in spec.builder_options or {}:
         if builder != NAMESPACE:
             yield ("builder_options", builder), f"builder_options of {builder!r} are for another builder"
@@ -58,6 +67,8 @@ def _unserved_choices(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     """Values that are not served, of fields that are."""
     if spec.base_image is not None and not isinstance(spec.base_image, str):
         yield ("base_image",), "base_image is a spec, which is not served yet; wanted an image's identifier"
+    if spec.python_exec and not spec.base_image:
+        yield ("python_exec",), "python_exec names an interpreter of a base image, and there is no base_image"
     if spec.builder not in _BUILDERS:
         yield ("builder",), f"builder {spec.builder!r} is another one; wanted taskimage, default or none"
     if (mode := spec.source_copy_mode) is not None and mode.lower() != "all":

@@ -12,6 +12,7 @@ from taskimage.transform.deb import Deb
 from taskimage.transform.effects.accountfiles import account_files
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.alternatives import alternative_links
+from taskimage.transform.effects.authorities import trusted_authorities
 from taskimage.transform.effects.base import directories, local_time, login_shells, system_links
 from taskimage.transform.effects.certificates import SHIPPED, java_keystore, trusted_certificates
 from taskimage.transform.effects.dpkg import package_records, recorded
@@ -91,14 +92,20 @@ def _owned(entry: Entry) -> tuple[int, int, int]:
 
 
 def effects(
-    debs: Sequence[Deb], *, platform: Platform, users: Sequence[User], below: Sequence[Entry] = ()
+    debs: Sequence[Deb],
+    *,
+    platform: Platform,
+    users: Sequence[User],
+    below: Sequence[Entry] = (),
+    authorities: Sequence[Entry] = (),
 ) -> Effects:
     """What the maintainer scripts of ``debs`` (all packages of an image together) would have done.
 
     The same packages give the same entries in whatever order they come. ``users`` are added to the
     accounts and get a home that their group can write to. Nothing is read but the packages, and the files
     ``below`` them: the whole tree of a base image. On a base only what changes comes out, with whiteouts for
-    what is gone; without packages that is accounts and homes, on a base of any kind.
+    what is gone; without packages that is accounts and homes, on a base of any kind. ``authorities`` are files of
+    certificates that are trusted too, on any base.
 
     Raises IntegrityError for a certificate among them that is none.
     """
@@ -108,6 +115,10 @@ def effects(
         made.add(system_links(made.tree))
     accounts = Accounts(made.tree)
     unknown = _configure(ordered, made, accounts, platform=platform) if ordered else ()
+    if authorities:
+        placed = [replace(entry, path=made.tree.place(entry.path) or entry.path) for entry in authorities]
+        made.add(placed)
+        made.add(trusted_authorities(made.tree, placed))
     homes = [accounts.add(user) for user in users]
     has_passwd = any(deb.package == "passwd" for deb in ordered)
     made.add(account_files(accounts, made.tree, shadow=has_passwd and not made.is_based))
