@@ -100,7 +100,7 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"name": None}, "name is None; wanted text"),
+    ({"name": None}, "name is empty; wanted text"),
     ({"name": ""}, "name is ''"),
     ({"name": "a b"}, "name is 'a b'"),
     ({"name": "-a"}, "name is '-a'"),
@@ -117,7 +117,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"env": ["A=b"]}, "env is ['A=b']; wanted a mapping"),
     ({"env": {"A=B": "c"}}, "'A=B' is not a name"),
     ({"env": {True: "c"}}, "True is not a name"),
-    ({"env": {"A": None}}, "env.A is None"),
+    ({"env": {"A": None}}, "env.A is empty"),
     ({"env": {"A": "\0"}}, "without NUL"),
     ({"env": {"A": "\ud800"}}, "surrogate"),
     ({"platform": "windows/amd64"}, "not a platform"),

@@ -103,7 +103,7 @@ builder_options: {taskimage: {bytcode: true}}
         (5, 6, "env.B is ['x']; wanted text"),
         (6, 21, "apt_packages[1] is 7; wanted text"),
         (8, 1, "key 'name' comes twice; it is first in line 7"),
-        (9, 40, "unknown switch 'bytcode'"),
+        (9, 31, "unknown switch 'bytcode'"),
     ]
 
 
@@ -149,7 +149,7 @@ BAD: list[tuple[str | bytes, tuple[int, int], str]] = [
     ("env: {? [a] : b}", (1, 6), "env cannot be read"),
     ("? [a]\n: b", (1, 3), "unknown key"),
     ("1: a", (1, 1), "unknown key '1'"),
-    ("env: {on: a}", (1, 11), "True is not a name"),
+    ("env: {on: a}", (1, 7), "True is not a name"),
     ("<<: 3", (1, 1), "cannot be merged"),
     ("name: 2024-01-01", (1, 7), "name is datetime.date"),
     ("cuda: " + "1:" * 200 + "1", (1, 7), "a number of 401 digits"),

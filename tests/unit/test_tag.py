@@ -44,7 +44,7 @@ def test_the_tag_has_digests_in_place_of_files() -> None:
 
 
 def test_an_unquoted_version_has_the_tag_of_the_number() -> None:
-    assert tag(read("python_version: 3.10")) == tag(read("python_version: 3.1"))
+    assert tag(read("python_version: 3.10")) == tag(read("python_version: 3.100"))
     assert tag(read("python_version: 3.10")) != tag(read("python_version: '3.10'"))
 
 

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "copy": "copy an image between registries, image layouts and archives",
     "pin": "ask registries what tags mean now",
     "parse": "read an image identifier strictly",
+    "schema": "print the JSON Schema of the YAML, for editors",
     "login": "keep a user and password for a registry",
     "logout": "forget them",
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from taskimage.model.errors import BadInput
 from taskimage.model.oci.document import Fields
 
-__all__ = ["Platform"]
+__all__ = ["ARCHITECTURES", "Platform"]
 
 # The architectures that Debian, PyPI and OCI all know, by OCI's name (Go's GOARCH).
 _DEBIAN = {
@@ -19,6 +19,8 @@ _MACHINE = {
     "s390x": "s390x", "riscv64": "riscv64",
 }  # fmt: skip
 _ALIASES = {"x86_64": "amd64", "aarch64": "arm64"}
+ARCHITECTURES = (*_DEBIAN, *_ALIASES)
+"""Every name of an architecture that `Platform.parse` reads, in small letters."""
 # What an architecture means that names no variant, or the only one there is (containerd's platforms, too).
 _USUAL = {"arm64": "v8", "arm": "v7"}
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from taskimage.model.spec.problem import SpecProblem, suggestion
+from taskimage.model.shown import shown
+from taskimage.model.spec.problem import Key, SpecProblem, suggestion
+from taskimage.model.spec.rules import TEXTS, TRUTH, Problems, Rule, both, each, matching, one_of
 
-__all__ = ["NAMESPACE", "BuilderOptions", "option_problems"]
+__all__ = ["BUILDER_OPTIONS", "NAMESPACE", "SWITCHES", "BuilderOptions", "misplaced"]
 
 NAMESPACE = "taskimage"
-_RUNTIMES = ("flytekit", "none")
+# Names that a misspelt suite is compared with; any other name may be a release to come.
+_SUITES = ("bullseye", "bookworm", "trixie", "forky", "duke", "sid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,43 +43,60 @@ class BuilderOptions:
         return cls(**{name: value for name, value in given.items() if value is not None})
 
 
-def option_problems(builder_options: Mapping[Any, Any]) -> Iterator[SpecProblem]:
-    """Everything that is wrong with this builder's part of ``builder_options``."""
-    if NAMESPACE not in builder_options:
-        for name in builder_options:
-            if hint := suggestion(name, (NAMESPACE,)):
-                yield SpecProblem(("builder_options", name), f"unknown builder {name!r:.80}", hint)
-        return
-    key = ("builder_options", NAMESPACE)
-    given = builder_options[NAMESPACE]
+def misplaced(name: object) -> str | None:
+    """A hint for one of this builder's names where it does not belong; None for any other ``name``."""
+    if name == NAMESPACE:
+        return "write it below builder_options"
+    return f"write it below builder_options: {NAMESPACE}:" if name in SWITCHES else None
+
+
+def _suite(key: Key, value: Any) -> Problems:
+    name = value.lower()
+    hint = None if name in _SUITES else suggestion(name, _SUITES)
+    if hint or name != value:
+        wanted = "the name of a Debian release, such as bookworm"
+        yield SpecProblem.wrong(key, value, wanted, hint or f"did you mean {name}?")
+
+
+SWITCHES: Mapping[str, Rule] = {
+    "runtime": one_of("flytekit", "none"),
+    "bytecode": TRUTH,
+    "suite": both(
+        # It becomes part of a path on a mirror.
+        matching("[A-Za-z0-9][A-Za-z0-9-]*", "the name of a Debian release, such as bookworm"),
+        Rule(_suite, {}),
+    ),
+    "waive_scripts": TEXTS,
+    "expired_indexes": TRUTH,
+    "network": TRUTH,
+    "ca_certificates": each(matching(r"[\s\S]*\S[\s\S]*", "the path of a PEM file")),
+}
+
+
+def _builder_options(key: Key, value: Mapping[Any, Any]) -> Problems:
+    for name, given in value.items():
+        at = (*key, str(name))
+        if name == NAMESPACE:
+            yield from _switches(at, given)
+        elif hint := misplaced(name) or (suggestion(name, (NAMESPACE,)) if NAMESPACE not in value else None):
+            yield SpecProblem(at, f"unknown builder {shown(name, longest=80)}", hint, at_key=True)
+
+
+def _switches(key: Key, given: Any) -> Problems:
     if given is None:
         return
     if not isinstance(given, Mapping):
-        yield SpecProblem.wrong(key, given, "a mapping of switches")
+        hint = "write NAME: value, with no dash" if isinstance(given, list | tuple) else None
+        yield SpecProblem.wrong(key, given, "a mapping of switches", hint)
         return
-    known = tuple(option.name for option in fields(BuilderOptions))
     for name, value in given.items():
-        if name not in known:
-            hint = suggestion(name, known) or f"the switches are {', '.join(known)}"
-            yield SpecProblem((*key, name), f"unknown switch {name!r:.80}", hint)
+        at = (*key, str(name))
+        if name not in SWITCHES:
+            hint = suggestion(name, SWITCHES) or f"the switches are {', '.join(SWITCHES)}"
+            yield SpecProblem(at, f"unknown switch {shown(name, longest=80)}", hint, at_key=True)
         elif value is not None:
-            yield from _switch_problems((*key, name), value)
+            yield from SWITCHES[name].problems(at, value)
 
 
-def _switch_problems(key: tuple[str | int, ...], value: Any) -> Iterator[SpecProblem]:
-    name = key[-1]
-    if name == "runtime":
-        if value not in _RUNTIMES:
-            yield SpecProblem.wrong(key, value, "flytekit or none")
-    elif name == "suite":
-        # It becomes part of a path on a mirror.
-        if not isinstance(value, str) or not value.isascii() or not value.replace("-", "").isalnum():
-            yield SpecProblem.wrong(key, value, "the name of a Debian release, such as bookworm")
-    elif name == "waive_scripts":
-        if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
-            yield SpecProblem.wrong(key, value, "a list of names of Debian packages")
-    elif name == "ca_certificates":
-        if not isinstance(value, list | tuple) or not all(isinstance(part, str) and part for part in value):
-            yield SpecProblem.wrong(key, value, "a list of paths of PEM files")
-    elif not isinstance(value, bool):
-        yield SpecProblem.wrong(key, value, "true or false")
+# A switch one level too high is nobody's.
+BUILDER_OPTIONS = Rule(_builder_options, {"properties": dict.fromkeys(SWITCHES, False)})

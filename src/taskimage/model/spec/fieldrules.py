@@ -1,185 +1,104 @@
-"""What each field of an `ImageSpec` may hold: one table of shapes, and the grammar of those that have one."""
+"""What each field of an `ImageSpec` may hold: one table of rules, which the reader and the JSON Schema share."""
 
 from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
-from taskimage.model.spec.builderoptions import option_problems
-from taskimage.model.spec.problem import Key, SpecProblem, dotted
+from taskimage.model.oci.platform import ARCHITECTURES
+from taskimage.model.shown import shown
+from taskimage.model.spec.builderoptions import BUILDER_OPTIONS, misplaced
+from taskimage.model.spec.problem import Key, SpecProblem, dotted, suggestion
+from taskimage.model.spec.rules import (
+    ANYTHING,
+    ENVIRONMENT,
+    PAIRS,
+    TEXT,
+    TEXTS,
+    Problems,
+    Rule,
+    both,
+    each,
+    matching,
+    text,
+)
 
-__all__ = ["VERSIONS", "field_problems"]
+__all__ = ["RULES", "VERSIONS", "field_problems", "unknown_key"]
 
 # Versions that people write without quotes, so that YAML reads them as numbers.
 VERSIONS = frozenset({"python_version", "cuda", "cudnn"})
 
-Problems = Iterator[SpecProblem]
 
+def field_problems(values: Mapping[Any, Any], *, within: Key = ()) -> Problems:
+    """Everything that is wrong with the fields in ``values``; None stands for a field that is not set.
 
-def field_problems(values: Mapping[str, Any]) -> Problems:
-    """Everything that is wrong with the fields in ``values``; None stands for a field that is not set."""
-    sound: dict[str, Any] = {}
+    ``within`` is the key of the spec that ``values`` are, where it stands in another one.
+    """
+    sound = set()
     for name, value in values.items():
-        if value is None and name != "name":
-            continue
-        problems = list(_SHAPES.get(name, _text)((name,), value))
-        yield from problems
-        if not problems:
-            sound[name] = value
-    for name, value in sound.items():
-        if name in _GRAMMARS:
-            yield from _GRAMMARS[name]((name,), value)
+        key = (*within, str(name))
+        if name not in RULES:
+            yield unknown_key(key)
+        elif value is not None or name == "name":
+            problems = list(RULES[name].problems(key, value))
+            yield from problems
+            if not problems:
+                sound.add(name)
     if "source_copy_mode" in sound and not values.get("source_root"):
-        yield SpecProblem(
-            ("source_copy_mode",), "source_copy_mode is set and source_root is not", "set source_root as well"
-        )
+        message = "source_copy_mode is set and source_root is not"
+        yield SpecProblem((*within, "source_copy_mode"), message, "set source_root as well")
 
 
-# -- shapes ------------------------------------------------------------------------------------------------
+def unknown_key(key: Key) -> SpecProblem:
+    """The problem of a ``key`` whose end is no field's name."""
+    name = key[-1]
+    meant = _ELSEWHERE.get(str(name).lower().replace("-", "_"))
+    hint = f"did you mean {meant}?" if meant else misplaced(name) or suggestion(name, RULES)
+    hint = hint or "known are the fields of flytekit 1.16's ImageSpec"
+    return SpecProblem(key, f"unknown key {shown(str(name), longest=80)}", hint, at_key=True)
 
 
-def _text(key: Key, value: Any) -> Problems:
-    if not isinstance(value, str):
-        hint = None
-        if value is None:
-            hint = 'nothing stands there: write "" for text that is empty'
-        elif isinstance(value, bool | int | float):
-            hint = "YAML reads it as a number or a truth value: put it in quotes"
-        yield SpecProblem.wrong(key, value, "text", hint)
-    elif not _is_plain_text(value):
-        yield SpecProblem.wrong(key, value, "text without NUL and without halves of surrogate pairs")
+# What other tools call it.
+_ELSEWHERE = {
+    "apt": "apt_packages", "base": "base_image", "conda": "conda_packages", "dependencies": "packages",
+    "environment": "env", "extra_index_url": "pip_extra_index_url", "files": "copy", "from": "base_image",
+    "image": "base_image", "index_url": "pip_index", "pip": "packages", "pip_packages": "packages",
+    "python_packages": "packages", "run": "commands",
+}  # fmt: skip
 
 
-def _is_plain_text(value: str) -> bool:
-    """Whether a file name, a command line and JSON can hold ``value``."""
-    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
-
-
-def _texts(key: Key, value: Any) -> Problems:
-    if not isinstance(value, list | tuple):
-        hint = "write it in brackets, or as lines that start with a dash" if isinstance(value, str) else None
-        yield SpecProblem.wrong(key, value, "a list of text", hint)
-        return
-    for index, part in enumerate(value):
-        yield from _text((*key, index), part)
-
-
-def _environment(key: Key, value: Any) -> Problems:
-    if not isinstance(value, Mapping):
-        yield SpecProblem.wrong(key, value, "a mapping of names to text")
-        return
-    for name, text in value.items():
-        if not isinstance(name, str) or not name or "=" in name or not _is_plain_text(name):
-            hint = "YAML reads on, off, yes and no as truth values: put it in quotes"
-            yield SpecProblem(
-                (*key, str(name)),
-                f"{name!r:.80} is not a name of an environment variable",
-                None if isinstance(name, str) else hint,
-            )
-        else:
-            yield from _text((*key, name), text)
-
-
-def _options(key: Key, value: Any) -> Problems:
-    """A mapping of names to anything that JSON could hold."""
-    if not isinstance(value, Mapping):
-        yield SpecProblem.wrong(key, value, "a mapping")
-        return
-    yield from _plain(key, value)
-
-
-def _plain(key: Key, value: Any) -> Problems:
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            if isinstance(name, str):
-                yield from _plain((*key, name), part)
-            else:
-                yield SpecProblem((*key, str(name)), f"{name!r:.80} is not a name; put it in quotes")
-    elif isinstance(value, list | tuple):
-        for index, part in enumerate(value):
-            yield from _plain((*key, index), part)
-    elif value is not None and not isinstance(value, str | bool | int | float):
-        yield SpecProblem.wrong(key, value, "text, a number, true, false, a list or a mapping")
-
-
-def _pairs(key: Key, value: Any) -> Problems:
-    if not isinstance(value, list | tuple):
-        yield SpecProblem.wrong(key, value, "a list of [file, mount path]")
-        return
-    for index, pair in enumerate(value):
-        if (
-            not isinstance(pair, list | tuple)
-            or len(pair) != 2
-            or not all(isinstance(part, str) for part in pair)
-        ):
-            yield SpecProblem.wrong((*key, index), pair, "[file, mount path]")
+# -- rules of single fields --------------------------------------------------------------------------------
 
 
 def _base_image(key: Key, value: Any) -> Problems:
+    from taskimage.model.reference import Reference
+
     if isinstance(value, Mapping):
-        yield from _plain(key, value)
+        yield from field_problems(value, within=key)
     elif not hasattr(value, "image_name"):
-        yield from _text(key, value)
+        yield from (problems := list(_IDENTIFIER.problems(key, value)))
+        if value and not problems:
+            try:
+                Reference.parse(value)
+            except BadInput as error:
+                yield SpecProblem(key, f"base_image is {error.message}", error.hint)
 
 
-_SHAPES: Mapping[str, Callable[[Key, Any], Problems]] = {
-    "env": _environment,
-    "packages": _texts,
-    "conda_packages": _texts,
-    "conda_channels": _texts,
-    "apt_packages": _texts,
-    "base_image": _base_image,
-    "pip_extra_index_url": _texts,
-    "pip_secret_mounts": _pairs,
-    "entrypoint": _texts,
-    "commands": _texts,
-    "copy": _texts,
-    "runtime_packages": _texts,
-    "builder_options": _options,
-    "builder_config": _options,
-}
-
-# -- grammars ----------------------------------------------------------------------------------------------
-
-# distribution, reference.regexp: path components joined by slashes.
-_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
-# flytekit, validate_container_registry_name.
-_REGISTRY = re.compile(r"(?:localhost:\d{1,5}|[a-z\d._-]+(?::\d{1,5})?)(?:/[\w.-]+)*", re.ASCII)
-_PYTHON = re.compile(r"3\.\d{1,3}(?:\.\d{1,3})?", re.ASCII)
-# distribution-spec, "Pulling manifests".
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-# Alignment, width and precision of a format specification; small, so that no tag can fill the memory.
-_FORMAT = re.compile(r"[<>^]?\d{0,3}(?:\.\d{1,3})?s?", re.ASCII)
-
-
-def _name(key: Key, value: str) -> Problems:
-    if not _NAME.fullmatch(value.lower()):
-        wanted = "letters and digits, joined by single . _ - or / signs"
-        yield SpecProblem.wrong(key, value, wanted)
-
-
-def _registry(key: Key, value: str) -> Problems:
-    if value and not _REGISTRY.fullmatch(value.lower()):
-        wanted = "host, host:port or host/path, such as localhost:30000 or ghcr.io/username"
-        yield SpecProblem.wrong(key, value, wanted)
-
-
-def _python_version(key: Key, value: str) -> Problems:
-    if not _PYTHON.fullmatch(value):
-        yield SpecProblem.wrong(key, value, 'a version of Python 3, such as "3.11"')
-
-
-def _platform(key: Key, value: str) -> Problems:
+def _platforms(key: Key, value: str) -> Problems:
     for part in value.split(","):
         try:
             Platform.parse(part)
         except BadInput as error:
             yield SpecProblem(key, f"platform is {error.message}")
+
+
+def _any_case(words: Iterable[str]) -> str:
+    """A pattern for one of ``words``, in capitals or not."""
+    return "|".join(re.sub("[a-z]", lambda found: f"[{found[0].upper()}{found[0]}]", word) for word in words)
 
 
 def _tag_format(key: Key, value: str) -> Problems:
@@ -188,31 +107,14 @@ def _tag_format(key: Key, value: str) -> Problems:
     try:
         parts = [part for part in string.Formatter().parse(value) if part[1] is not None]
         fits = all(
-            name == "spec_hash" and conversion is None and _FORMAT.fullmatch(form or "")
+            name == "spec_hash" and conversion is None and re.fullmatch(_FORMAT, form or "")
             for _, name, form, conversion in parts
         )
-        fits = fits and bool(_TAG.fullmatch(value.format(spec_hash="0" * 22)))
+        fits = fits and bool(re.fullmatch(_TAG, value.format(spec_hash="0" * 22)))
     except ValueError:
         fits = False
     if not fits:
         yield SpecProblem.wrong(key, value, 'a tag in which {spec_hash} stands, such as "{spec_hash}-dev"')
-
-
-def _one_line_each(key: Key, value: Any) -> Problems:
-    for index, part in enumerate(value):
-        if not part.strip() or "\n" in part or "\r" in part:
-            yield SpecProblem.wrong((*key, index), part, "one line of text")
-
-
-def _filled_each(key: Key, value: Any) -> Problems:
-    for index, part in enumerate(value):
-        if not part.strip():
-            yield SpecProblem.wrong((*key, index), part, "a command")
-
-
-def _one_line(key: Key, value: str) -> Problems:
-    if "\n" in value or "\r" in value:
-        yield SpecProblem.wrong(key, value, "one line of text")
 
 
 def _words(key: Key, value: str) -> Problems:
@@ -225,37 +127,102 @@ def _words(key: Key, value: str) -> Problems:
         yield SpecProblem(key, f"{dotted(key)} has a quote that is not closed")
 
 
-def _copy(key: Key, value: Any) -> Problems:
-    for index, part in enumerate(value):
-        path = PurePosixPath(part)
-        if not part or path.is_absolute() or ".." in path.parts:
-            yield SpecProblem.wrong((*key, index), part, "a relative path with no .. in it")
+# distribution, reference.regexp: path components joined by slashes. flytekit makes capitals small.
+_COMPONENT = r"[A-Za-z0-9]+(?:(?:\.|_|__|-+)[A-Za-z0-9]+)*"
+# distribution-spec, "Pulling manifests".
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+# Alignment, width and precision of a format specification; small, so that no tag can fill the memory.
+_FORMAT = r"[<>^]?[0-9]{0,3}(?:\.[0-9]{1,3})?s?"
+_SPEC_HASH = r"\{spec_hash(?::" + _FORMAT + r")?\}"
+# PEP 508 has == and a sign before every version.
+_NO_REQUIREMENT = r"\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*(?:=[^=]|\s[0-9])[^\r\n]*"
 
+_PLATFORM = rf"(?:{_any_case(['linux'])})/(?:{_any_case(ARCHITECTURES)})(?:/[Vv]?[0-9]*)?"  # as `Platform.parse` reads
+_PLATFORMS = {
+    "pattern": rf"^\s*{_PLATFORM}\s*(?:,\s*{_PLATFORM}\s*)*$",
+    "patternErrorMessage": "wanted linux/amd64, linux/arm64, or both with a comma between",
+}
+_TAG_FORMAT = {
+    "pattern": f"^(?:(?:[A-Za-z0-9_]|{_SPEC_HASH})(?:[A-Za-z0-9._-]|{_SPEC_HASH})*)?$",
+    "patternErrorMessage": "wanted a tag in which {spec_hash} stands",
+}
 
-def _not_empty(key: Key, value: str) -> Problems:
-    if not value.strip():
-        yield SpecProblem.wrong(key, value, "a path")
+_IDENTIFIER = text(instead_of_list="name one image, or write the fields of its spec below, without a dash")
+_LINE = matching(r"[^\r\n]*", "one line of text")
+_PATH = matching(r"[\s\S]*\S[\s\S]*", "a path")
 
-
-def _builder_options(key: Key, value: Mapping[str, Any]) -> Problems:
-    del key
-    yield from option_problems(value)
-
-
-_GRAMMARS: Mapping[str, Callable[[Key, Any], Problems]] = {
-    "name": _name,
-    "python_version": _python_version,
-    "source_root": _not_empty,
-    "registry": _registry,
-    "packages": _one_line_each,
-    "requirements": _not_empty,
-    "apt_packages": _one_line_each,
-    "platform": _platform,
-    "pip_index": _one_line,
-    "pip_extra_index_url": _one_line_each,
-    "pip_extra_args": _words,
-    "tag_format": _tag_format,
-    "commands": _filled_each,
-    "copy": _copy,
-    "builder_options": _builder_options,
+# Of each field, in flytekit's order.
+RULES: Mapping[str, Rule] = {
+    "name": matching(
+        f"{_COMPONENT}(?:/{_COMPONENT})*",
+        "letters and digits, joined by single . _ - or / signs",
+        hints={
+            ".*[:@].*": "the tag comes from what is in the image, and a registry's host goes into registry"
+        },
+    ),
+    "python_version": matching(
+        # A tool that reads 3.10 as a number writes 3.1; no Python of that age is meant.
+        r"3\.(?:[3-9]|[1-9][0-9]{1,2})(?:\.[0-9]{1,3})?",
+        'a version of Python 3, such as "3.11"',
+        hints={
+            r"3\.1": 'did you mean "3.10"?',
+            r"3\.2": 'did you mean "3.12"?',
+            "3": "say its second number too",
+            ".*[<>=~!^*,].*": "it is one version, with no signs",
+        },
+    ),
+    "builder": TEXT,
+    "source_root": _PATH,
+    "env": ENVIRONMENT,
+    "registry": matching(
+        "(?:[A-Za-z0-9._-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9_.-]+)*)?",
+        "host, host:port or host/path, such as localhost:30000 or ghcr.io/username",
+        hints={"[a-zA-Z]+://.*": "take away what stands before the host", ".*/": "take away the last slash"},
+    ),
+    "packages": each(
+        matching(
+            rf"(?!{_NO_REQUIREMENT}$)[^\r\n]*\S[^\r\n]*",
+            "a package and perhaps its versions, such as 'pandas>=2.2,<3'",
+            hints={_NO_REQUIREMENT: "one version is written name==version"},
+        )
+    ),
+    "conda_packages": TEXTS,
+    "conda_channels": TEXTS,
+    "requirements": both(text(instead_of_list="it is one file, which can include others with -r"), _PATH),
+    "apt_packages": each(
+        matching(
+            r"\s*[^\s,]+\s*",
+            "one Debian package: name, name=version or name/suite",
+            hints={r".*[\s,].*": "write each package in a line of its own"},
+        )
+    ),
+    "cuda": TEXT,
+    "cudnn": TEXT,
+    "base_image": Rule(_base_image, {"anyOf": [TEXT.schema, {"$ref": "#"}]}),
+    "platform": both(
+        text(instead_of_list='write them with a comma between: "linux/amd64,linux/arm64"'),
+        Rule(_platforms, _PLATFORMS),
+    ),
+    "pip_index": both(text(instead_of_list="it is one; further ones go into pip_extra_index_url"), _LINE),
+    "pip_extra_index_url": each(matching(r"[^\r\n]*\S[^\r\n]*", "one line of text")),
+    "pip_secret_mounts": PAIRS,
+    "pip_extra_args": both(
+        text(instead_of_list="write them in one line, with spaces between"), Rule(_words, {})
+    ),
+    "registry_config": TEXT,
+    "entrypoint": TEXTS,
+    "commands": each(matching(r"[\s\S]*\S[\s\S]*", "a command")),
+    "tag_format": both(TEXT, Rule(_tag_format, _TAG_FORMAT)),
+    "source_copy_mode": TEXT,
+    "copy": each(
+        matching(
+            r"(?!/)(?!(?:[\s\S]*/)?\.\.(?:/|$))[\s\S]+",
+            "a relative path with no .. in it",
+            hints={r"/.*|(?:.*/)?\.\.(?:/.*)?": "it starts beside the YAML file; -C names another folder"},
+        )
+    ),
+    "python_exec": TEXT,
+    "runtime_packages": TEXTS,
+    "builder_options": both(ANYTHING, BUILDER_OPTIONS),
+    "builder_config": ANYTHING,
 }

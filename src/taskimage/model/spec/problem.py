@@ -27,16 +27,18 @@ def dotted(key: Key) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SpecProblem:
-    """What is wrong with the value at ``key``, and what to do about it."""
+    """What is wrong with the value at ``key``, or ``at_key`` with the key itself, and what to do about it."""
 
     key: Key
     message: str
     hint: str | None = None
+    at_key: bool = False
 
     @classmethod
     def wrong(cls, key: Key, value: Any, wanted: str, hint: str | None = None) -> SpecProblem:
         """A value that is not what its key wants."""
-        return cls(key, f"{dotted(key)} is {shown(value, longest=80)}; wanted {wanted}", hint)
+        given = "empty" if value is None else shown(value, longest=80)
+        return cls(key, f"{dotted(key)} is {given}; wanted {wanted}", hint)
 
 
 def suggestion(name: object, known: Iterable[str]) -> str | None:

@@ -6,17 +6,18 @@ they mean may differ: ``python_version: 3.10`` is read as the number 3.1 and mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from taskimage.model.errors import InvalidSpec, Problem
 from taskimage.model.events import Warned
+from taskimage.model.shown import shown
 from taskimage.model.spec import FIELDS, ImageSpec, Origin
-from taskimage.model.spec.fieldrules import VERSIONS, field_problems
+from taskimage.model.spec.fieldrules import VERSIONS, field_problems, unknown_key
 from taskimage.model.spec.frozen import freeze
-from taskimage.model.spec.problem import Key, SpecProblem, dotted, suggestion
+from taskimage.model.spec.problem import Key, SpecProblem, dotted
 from taskimage.model.spec.yamltext import Loader, compose, parts, place
 
 __all__ = ["read_spec"]
@@ -70,6 +71,7 @@ class _Document:
         self._loader = loader
         self.values: dict[str, Any] = {}
         self.places: dict[Key, Place] = {}
+        self._keys: dict[Key, Place] = {}
         self.problems: list[Problem] = []
         self._texts: dict[Key, str] = {}
 
@@ -83,8 +85,8 @@ class _Document:
         for key, node in root.value:
             name = key.value if key.tag == _TEXT else None
             if name not in FIELDS:
-                hint = suggestion(key.value, FIELDS) or "known are the fields of flytekit 1.16's ImageSpec"
-                self._problem(key, f"unknown key {str(key.value)!r:.80}", hint)
+                unknown = unknown_key((_text_of(key),))
+                self._problem(key, unknown.message, unknown.hint)
                 continue
             try:
                 self.values[name] = self._loader.construct_object(node, deep=True)
@@ -109,7 +111,9 @@ class _Document:
                     before = first.setdefault((key.tag, str(key.value)), key)
                     if before is not key:
                         line, _ = place(before)
-                        self._problem(key, f"key {key.value!r:.80} comes twice; it is first in line {line}")
+                        name = shown(_text_of(key), longest=80)
+                        hint = "take one of them away"
+                        self._problem(key, f"key {name} comes twice; it is first in line {line}", hint)
 
     def _note(self, key: Key, node: yaml.Node) -> None:
         self.places[key] = place(node)
@@ -117,7 +121,9 @@ class _Document:
             self._texts[key] = node.value
         elif isinstance(node, yaml.MappingNode):
             for name, value in node.value:
-                self._note((*key, str(self._loader.construct_object(name))), value)
+                inner = (*key, str(self._loader.construct_object(name)))
+                self._keys[inner] = place(name)
+                self._note(inner, value)
         else:
             for index, value in enumerate(node.value):
                 self._note((*key, index), value)
@@ -127,16 +133,24 @@ class _Document:
 
     def located(self, problem: SpecProblem) -> Problem:
         key = problem.key
+        if problem.at_key and key in self._keys:
+            return Problem(*self._keys[key], problem.message, problem.hint)
         while key and key not in self.places:
             key = key[:-1]
         return Problem(*self.places.get(key, (1, 1)), problem.message, problem.hint)
 
     def meanings(self) -> dict[str, Any]:
         """The values, with a version's text for its number and text for every value of ``env``."""
-        values = dict(self.values)
+        return self._meanings(self.values, ())
+
+    def _meanings(self, read: Mapping[str, Any], within: Key) -> dict[str, Any]:
+        values = dict(read)
         for name in VERSIONS & values.keys():
             if _is_number(values[name]):
-                values[name] = self._texts[name,]
+                key: Key = (*within, name)
+                values[name] = self._texts[key]
+        if isinstance(base := values.get("base_image"), dict):
+            values["base_image"] = self._meanings(base, (*within, "base_image"))
         if isinstance(values.get("env"), dict):
             values["env"] = {
                 name: str(value) if _is_number(value) or isinstance(value, bool) else value
@@ -154,6 +168,10 @@ class _Document:
                     f"{path}:{line}:{column}: {dotted(key)} is {str(value)!r} in the image: so YAML reads {text}",
                     hint="put it in quotes to keep it as it is written",
                 )
+
+
+def _text_of(key: yaml.Node) -> str:
+    return key.value if isinstance(key, yaml.ScalarNode) else "a list or a mapping"
 
 
 def _is_number(value: object) -> bool:
