@@ -54,7 +54,7 @@ def _unserved(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
 def _of_other_builders(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     """What is said to somebody else."""
     for name in ("cuda", "cudnn"):
-        if getattr(spec, name) is not None:
+        if getattr(spec, name):
             yield (name,), f"{name} {_CUDA}"
     for name in (spec.builder_config or {}).keys() - _BUILDER_CONFIG:
         yield ("builder_config", name), f"builder_config {name!r} is for another builder"
