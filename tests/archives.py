@@ -98,13 +98,14 @@ def make_wheel(
     tag: str = "py3-none-any",
     needs: Sequence[str] = (),
     python: str = "",
+    licence: str = "",
     files: Mapping[str, bytes] | None = None,
 ) -> tuple[str, bytes]:
     """The file name and bytes of a wheel with ``files`` and a RECORD that is true."""
     folder = f"{name}-{version}.dist-info"
     members = {
         **(files or {}),
-        f"{folder}/METADATA": metadata(name, version, needs=needs, python=python).encode(),
+        f"{folder}/METADATA": metadata(name, version, needs=needs, python=python, licence=licence).encode(),
         f"{folder}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
     }
     return f"{name}-{version}-{tag}.whl", make_zip({**members, f"{folder}/RECORD": record(members, folder)})
@@ -119,10 +120,13 @@ def make_zip(members: Mapping[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def metadata(name: str, version: str, *, needs: Sequence[str] = (), python: str = "") -> str:
+def metadata(
+    name: str, version: str, *, needs: Sequence[str] = (), python: str = "", licence: str = ""
+) -> str:
     """The text of a METADATA file."""
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     lines += [f"Requires-Python: {python}"] * bool(python) + [f"Requires-Dist: {need}" for need in needs]
+    lines += [f"License-Expression: {licence}"] * bool(licence)
     return "\n".join(lines) + "\n"
 
 

@@ -195,7 +195,7 @@ class Index:
         file, body = make_wheel(name, version, **more)
         self.files[file] = body
         if self.core_metadata:
-            given = {key: more[key] for key in ("needs", "python") if key in more}
+            given = {key: more[key] for key in ("needs", "python", "licence") if key in more}
             self.files[f"{file}.metadata"] = metadata(name, version, **given).encode()
         return file
 
@@ -227,13 +227,16 @@ class Index:
                 "url": f"../../files/{name}",
                 "hashes": {"sha256": hashlib.sha256(self.files[name]).hexdigest()},
                 "size": len(self.files[name]),
-                **({"core-metadata": True} if self.core_metadata else {}),
+                **({"core-metadata": self.metadata_hash(name)} if self.core_metadata else {}),
                 **({"requires-python": self.bounds[name]} if name in self.bounds else {}),
             }
             for name in listed
         ]
         body = {"meta": {"api-version": "1.1"}, "name": listed[0].partition("-")[0], "files": files}
         return 200, "application/vnd.pypi.simple.v1+json", json.dumps(body).encode()
+
+    def metadata_hash(self, name: str) -> dict[str, str]:
+        return {"sha256": hashlib.sha256(self.files.get(f"{name}.metadata", b"")).hexdigest()}
 
     def page_html(self, listed: list[str]) -> tuple[int, str, bytes]:
         anchors = "".join(

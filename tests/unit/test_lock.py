@@ -248,3 +248,40 @@ def test_the_failure_of_one_spec_leaves_the_others_locked(case: Case) -> None:
     bad.write_text(case.spec_path.read_text().replace('"demo"\n ]', '"no-such"\n ]'))
     code, out, err = case.run("lock", str(bad), str(case.spec_path))
     assert (code, out.strip()) == (3, str(lock_path(case.spec_path))), err
+
+
+# -- licences ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def relicensed(case: Case, tmp_path: Path) -> Path:
+    """A lock of a package that has another licence since, and is locked anew."""
+    case.index.add("lib", "1.0", licence="MIT")
+    case.spec(packages=["lib"])
+    case.lock()
+    old = tmp_path / "old.lock.toml"
+    old.write_bytes(lock_path(case.spec_path).read_bytes())
+    case.index.add("lib", "2.0", licence="BUSL-1.1")
+    assert case.run("lock", "-U", str(case.spec_path))[0] == 0
+    return old
+
+
+def test_a_diff_tells_licences_by_the_metadata_that_the_index_has(case: Case, relicensed: Path) -> None:
+    _, _, err = case.run("lock", "--diff", str(relicensed), str(case.spec_path))
+    assert "~ linux/amd64 wheel lib 1.0 -> 2.0 (" in err
+    assert "MIT -> BUSL-1.1)" in err
+
+
+def test_a_diff_believes_no_metadata_of_another_digest(
+    case: Case, relicensed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(case.index, "metadata_hash", lambda _: {"sha256": "00" * 32})
+    code, _, err = case.run("lock", "--diff", str(relicensed), str(case.spec_path))
+    assert (code, "MIT" in err) == (0, False)
+
+
+def test_a_diff_tells_licences_of_wheels_that_the_store_has(case: Case, relicensed: Path) -> None:
+    case.build()
+    case.close()
+    _, _, err = case.run("lock", "--diff", str(relicensed), str(case.spec_path))
+    assert "BUSL-1.1)" in err

@@ -244,7 +244,7 @@ def test_the_tag_stays_wherever_and_whoever_the_process_is(
 
 
 def pythons() -> list[str]:
-    """One interpreter of each minor version that is installed here and that taskimage runs under."""
+    """One interpreter of each minor version that is installed here, from the first that reads TOML by itself."""
     import uv
 
     listed = subprocess.run(
@@ -254,24 +254,21 @@ def pythons() -> list[str]:
     found = {
         entry["version_parts"]["minor"]: entry["path"]
         for entry in json.loads(listed.stdout)
-        if entry["implementation"] == "cpython" and entry["version_parts"]["minor"] in range(10, 20)
+        if entry["implementation"] == "cpython" and entry["version_parts"]["minor"] in range(11, 20)
     }
     return [found[minor] for minor in sorted(found)]
 
 
-@pytest.mark.parametrize("python", pythons(), ids=lambda path: Path(path).name)
-@pytest.mark.parametrize("seed", ["0", "1"])
-def test_the_tag_stays_under_every_python_and_hash_seed(locked: Case, python: str, seed: str) -> None:
+def test_the_tag_stays_under_every_python_and_hash_seed(locked: Case) -> None:
     sources = Path(__file__).parents[2] / "src"
-    environ = {
-        **locked.environ,
-        "PATH": os.environ["PATH"],
-        "PYTHONHASHSEED": seed,
-        # What a dry run imports is pure Python.
-        "PYTHONPATH": f"{sources}:{sysconfig.get_path('purelib')}",
-    }
-    done = subprocess.run(
-        [python, "-m", "taskimage", "build", "--dry-run", "--quiet", str(locked.spec_path)],
-        env=environ, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.strip().rpartition(":")[2] == tag(locked)
+    # What a dry run imports is pure Python.
+    path = f"{sources}:{sysconfig.get_path('purelib')}"
+    tags = set()
+    for number, python in enumerate((*pythons(), *pythons())):
+        environ = {**os.environ, **locked.environ, "PYTHONPATH": path, "PYTHONHASHSEED": str(number)}
+        words = ["build", "--dry-run", "--quiet", str(locked.spec_path)]
+        done = subprocess.run(
+            [python, "-m", "taskimage", *words], env=environ, capture_output=True, check=True
+        )
+        tags.add(done.stdout.decode().strip().rpartition(":")[2])
+    assert tags == {tag(locked)}

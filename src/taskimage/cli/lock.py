@@ -68,6 +68,7 @@ def execute(words: Sequence[str]) -> int:
 
 def _lock(spec: Path, values: Namespace, tools: Tools) -> int:
     from taskimage.model.lockfile import diff
+    from taskimage.verbs.changes import changes
     from taskimage.verbs.lock import lock, lock_path, read_lock, write_lock
 
     path = lock_path(spec)
@@ -78,7 +79,11 @@ def _lock(spec: Path, values: Namespace, tools: Tools) -> int:
     )
     if made != before:
         write_lock(made, path)
-    for line in diff(old, made) if old else ():
+    if values.diff and old:
+        lines = changes(tools, spec, old, made, root=values.root)
+    else:
+        lines = diff(old, made) if old else ()
+    for line in lines:
         tools.listener(Notice(line))
     show(str(path))
     return 0

@@ -286,6 +286,29 @@ class PyPI:
         known = indexes(asked.index, asked.extra, self._environ, found=found)
         return Locations(_addressed(known, uv), uv.default_index)
 
+    def metadata(
+        self,
+        pins: Sequence[WheelPin],
+        *,
+        index: str | None = None,
+        extra_indexes: Sequence[str] = (),
+        requirements: Sequence[RequirementsFile] = (),
+    ) -> dict[Digest, bytes]:
+        """The METADATA of the wheels ``pins`` by their digests, where the store or an index has it.
+
+        Indexes are named as for `resolve`. Raises BadInput for a pin whose index is not known here.
+        """
+        from taskimage.adapters.pypi.metadata import published_metadata, stored_metadata
+
+        stored = {pin.digest: stored_metadata(self._store.input_path(pin.digest)) for pin in pins}
+        found = {digest: data for digest, data in stored.items() if data is not None}
+        missing = [pin for pin in pins if pin.digest not in found]
+        if missing and not self._offline:
+            found |= published_metadata(
+                self._http, self._sources(missing, index, extra_indexes, requirements)
+            )
+        return found
+
     def _fetch(
         self,
         sources: Sequence[tuple[WheelPin, Index]],

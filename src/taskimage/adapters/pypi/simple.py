@@ -27,12 +27,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a project; ``sha256`` and ``requires_python`` are None where the index does not tell."""
+    """One file of a project; what the index does not tell is None.
+
+    ``metadata_sha256`` is of the metadata that the index has beside the file (PEP 658).
+    """
 
     name: str
     url: str
     sha256: str | None = None
     requires_python: str | None = None
+    metadata_sha256: str | None = None
 
 
 def project_files(http: Http, index: Index, project: str) -> tuple[File, ...]:
@@ -68,8 +72,14 @@ def _from_json(page: Answer) -> Iterator[File]:
     if not str(document["meta"]["api-version"]).startswith("1."):
         raise ValueError("another major version")
     for file in document["files"]:
+        metadata = file.get("core-metadata")
         yield _file(
-            page.url, file["filename"], file["url"], file["hashes"].get("sha256"), file.get("requires-python")
+            page.url,
+            file["filename"],
+            file["url"],
+            file["hashes"].get("sha256"),
+            file.get("requires-python"),
+            metadata=metadata.get("sha256") if isinstance(metadata, dict) else None,
         )
 
 
@@ -85,19 +95,29 @@ def _from_html(page: Answer) -> Iterator[File]:
         if not name.endswith((".whl", ".gz", ".zip", ".bz2", ".egg", ".exe", ".rpm", ".msi")):
             continue
         files += 1
-        sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
-        yield _file(base, name, url, sha256, attributes.get("data-requires-python"))
+        metadata = attributes.get("data-core-metadata") or ""
+        requires_python = attributes.get("data-requires-python")
+        yield _file(base, name, url, _of_sha256(fragment), requires_python, metadata=_of_sha256(metadata))
     if not files:
         raise ValueError("not one link to a file")
 
 
-def _file(base: str, name: str, url: str, sha256: str | None, requires_python: str | None) -> File:
+def _of_sha256(text: str) -> str | None:
+    return text.removeprefix("sha256=") if text.startswith("sha256=") else None
+
+
+def _file(
+    base: str, name: str, url: str, sha256: str | None, requires_python: str | None, *, metadata: str | None
+) -> File:
     # Pages have thousands of addresses, nearly all of them whole, and joining takes longer than all the rest.
     there = url if url.startswith(_WHOLE) else urljoin(base, url)
     if not there.startswith(_WHOLE) or "/" in name:
         raise ValueError(f"no address of a file: {url!r}")
-    known = sha256.lower() if sha256 and _SHA256.match(sha256.lower()) else None
-    return File(name, there, known, requires_python or None)
+    return File(name, there, _known(sha256), requires_python or None, _known(metadata))
+
+
+def _known(sha256: str | None) -> str | None:
+    return sha256.lower() if sha256 and _SHA256.match(sha256.lower()) else None
 
 
 class _Anchors(HTMLParser):
