@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.pypi.installed import Installed
     from taskimage.adapters.pypi.locked import Locations
     from taskimage.adapters.pypi.requirements import Requirements
-    from taskimage.adapters.pypi.resolver import Resolved, Uv
+    from taskimage.adapters.pypi.resolver import Uv
     from taskimage.adapters.pypi.target import Target
 
 __all__ = ["PyPI", "Resolution"]
