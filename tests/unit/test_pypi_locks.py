@@ -225,6 +225,14 @@ def test_sources_that_are_no_index_are_named_with_what_to_do(store: Store, folde
     assert "publish x as a wheel" in (caught.value.hint or "")
 
 
+def test_a_package_without_a_wheel_is_named(store: Store, folder: Path, uv_lock: Path) -> None:
+    text = uv_lock.read_text()
+    start = text.index("wheels = [", text.index('name = "quick"\nversion'))
+    uv_lock.write_text(text[:start] + text[text.index("]", start) + 1 :])
+    with pytest.raises(CannotBuild, match=r"no wheel of 'quick==1\.0' for Python 3\.11\.2 on linux/amd64"):
+        resolve(store, folder, uv_lock.name)
+
+
 def test_a_pylock_is_chosen_from_by_its_markers(
     store: Store, folder: Path, index: Index, uv_lock: Path
 ) -> None:
