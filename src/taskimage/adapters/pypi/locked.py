@@ -47,7 +47,11 @@ class Locations:
             return DIRECT
         default = self.known[-1]
         if package.index:
-            return default if self._is_mirrored(package) else self._by_url[_normal(package.index)]
+            return (
+                default
+                if self._is_mirrored(package)
+                else self._by_url.get(_normal(package.index), self.known[-1])
+            )
         urls = [wheel.url for wheel in package.wheels or () if wheel.url]
         same = [one for one in self.known if urls and one.url and origin(one.url) == origin(urls[0])]
         return same[0] if same else default
@@ -70,7 +74,7 @@ class Locations:
         """Whether the lock names uv's own default index, and this machine has another in its place."""
         if not package.index:
             return False
-        known = self._by_url[_normal(package.index)]
+        known = self._by_url.get(_normal(package.index), self.known[-1])
         if not known.alias.startswith("requirements-"):
             return False
         return _normal(package.index) == _normal(self._own_default())

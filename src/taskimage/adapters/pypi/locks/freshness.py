@@ -104,10 +104,14 @@ def _read(texts: Iterable[str], part: str) -> Iterator[_Need]:
 
 
 def _bound(text: str) -> str:
-    """One text for equal bounds."""
+    """One text for equal bounds (PEP 440)."""
     from packaging.specifiers import SpecifierSet
+    from packaging.utils import canonicalize_version
 
-    return str(SpecifierSet(text))
+    def one(operator: str, version: str) -> str:
+        return operator + canonicalize_version(version, strip_trailing_zero=operator != "~=")
+
+    return ",".join(sorted(one(part.operator, part.version) for part in SpecifierSet(text)))
 
 
 def _normal(name: str) -> str:

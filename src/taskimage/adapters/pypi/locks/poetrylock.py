@@ -47,7 +47,10 @@ class PoetryLock:
     def packages(self) -> Iterator[Package]:
         """Every package that has files on an index or at an address."""
         for entry in self._entries:
-            if entry.get("source", {}).get("type", "legacy") in {*_INDEXES, "url"}:
+            source = entry.get("source", {})
+            if source.get("type", "legacy") in _INDEXES or (
+                source["type"] == "url" and source["url"].endswith(".whl")
+            ):
                 yield self._package(entry)
 
     def select(self, target: Target, options: InstallOptions) -> Iterator[Package]:

@@ -53,7 +53,8 @@ class UvLock:
     def packages(self) -> Iterator[Package]:
         """Every package that has files on an index or at an address."""
         for entry in self._entries:
-            if entry["source"].keys() & {"registry", "url"} and entry.get("wheels"):
+            source = entry["source"]
+            if source.get("registry", "").startswith("http") or source.get("url", "").endswith(".whl"):
                 yield self._package(entry)
 
     def select(self, target: Target, options: InstallOptions) -> Iterator[Package]:
