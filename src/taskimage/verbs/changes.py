@@ -35,7 +35,12 @@ def _wheels(lock: Lock) -> frozenset[WheelPin]:
 def _licences(tools: Tools, pins: list[WheelPin], indexes: Indexes) -> Mapping[Digest, str]:
     try:
         found = tools.pypi.metadata(
-            pins, index=indexes.index, extra_indexes=indexes.extra, requirements=indexes.requirements
+            pins,
+            packages=indexes.packages,
+            requirements=indexes.requirements,
+            index=indexes.index,
+            extra_indexes=indexes.extra,
+            options=indexes.options,
         )
     except TaskImageError:
         return {}  # an old lock may name an index that is not known here

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import Fetch, Http
-from taskimage.adapters.pypi.indexes import DIRECT, Index, indexes
+from taskimage.adapters.pypi.indexes import DIRECT, Asked, Index, index_of_pin, indexes
 from taskimage.adapters.pypi.locks import index_names, locked_in, read_lock, select
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.adapters.store import Store
 from taskimage.model.base import Distribution
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput, NotFound, Unreachable
+from taskimage.model.errors import NotFound, Unreachable
 from taskimage.model.events import Listener, Notice, Warned, ignore
 from taskimage.model.lock import WheelPin
 from taskimage.model.oci import Platform
@@ -122,7 +122,7 @@ class PyPI:
         from taskimage.adapters.pypi.target import Target
 
         target = Target(python, platform, glibc)
-        asked = _Asked.of(index, extra_indexes, options)
+        asked = Asked.of(index, extra_indexes, options)
         if locked_in(requirements):
             return self._locked(target, requirements, asked, options)
         wanted = self._requirements(packages, requirements, options)
@@ -147,7 +147,7 @@ class PyPI:
         self,
         target: Target,
         files: Sequence[RequirementsFile],
-        asked: _Asked,
+        asked: Asked,
         options: InstallOptions,
     ) -> Resolution:
         """What a lock file installs."""
@@ -188,7 +188,7 @@ class PyPI:
 
         return Requirements.read(packages, files, self._environ, options)
 
-    def _indexes(self, asked: _Asked, wanted: Requirements) -> tuple[Index, ...]:
+    def _indexes(self, asked: Asked, wanted: Requirements) -> tuple[Index, ...]:
         return indexes(asked.index or wanted.index, asked.extra, self._environ, found=wanted.extra_indexes)
 
     def _resolved(  # noqa: PLR0917 - all that is known of what is wanted
@@ -237,8 +237,6 @@ class PyPI:
         pin whose index is not known here, NotFound for a file that its index no longer has, NotAllowed,
         Unreachable, IntegrityError.
         """
-        from taskimage.adapters.pypi.addresses import recall
-
         missing = [pin for pin in pins if not self._store.input_path(pin.digest).exists()]
         if not missing:
             return
@@ -247,16 +245,8 @@ class PyPI:
                 f"{len(missing)} wheels are not in the store, {missing[0].file!r} first, and nothing is fetched offline",
                 hint="run it once without --offline",
             )
-        asked = _Asked.of(index, extra_indexes, options)
-        if locked_in(requirements):
-            known, told = self._told_by_lock(missing, requirements, asked)
-        else:
-            wanted = self._requirements(packages, requirements, options)
-            with self._uv() as uv:
-                known = _addressed(self._indexes(asked, wanted), uv)
-            told = {pin.digest: url for pin in missing if (url := wanted.addresses.get(pin.file))}
-        sources = [(pin, _index_of(pin, known)) for pin in missing]
-        told |= {pin.digest: url for pin, at in sources if (url := recall(self._store, at, pin))}
+        asked = Asked.of(index, extra_indexes, options)
+        sources, told = self._places(missing, packages, requirements, asked, options)
         try:
             self._fetch(sources, told, moved)
         except NotFound:
@@ -266,11 +256,33 @@ class PyPI:
             left = [(pin, at) for pin, at in sources if not self._store.input_path(pin.digest).exists()]
             self._fetch(left, {}, moved)
 
+    def _places(
+        self,
+        pins: Sequence[WheelPin],
+        packages: Sequence[str],
+        files: Sequence[RequirementsFile],
+        asked: Asked,
+        options: InstallOptions,
+    ) -> tuple[list[tuple[WheelPin, Index]], dict[Digest, str]]:
+        """The index of each pin, and where the files of some are known to be."""
+        from taskimage.adapters.pypi.addresses import recall
+
+        if locked_in(files):
+            known, told = self._told_by_lock(pins, files, asked)
+        else:
+            wanted = self._requirements(packages, files, options)
+            with self._uv() as uv:
+                known = _addressed(self._indexes(asked, wanted), uv)
+            told = {pin.digest: url for pin in pins if (url := wanted.addresses.get(pin.file))}
+        sources = [(pin, index_of_pin(pin, known)) for pin in pins]
+        told |= {pin.digest: url for pin, at in sources if (url := recall(self._store, at, pin))}
+        return sources, told
+
     def _told_by_lock(
         self,
         pins: Sequence[WheelPin],
         files: Sequence[RequirementsFile],
-        asked: _Asked,
+        asked: Asked,
     ) -> tuple[Sequence[Index], dict[Digest, str]]:
         """The indexes that a lock file knows too, and where it says that the files of ``pins`` are."""
         with self._uv() as uv:
@@ -279,7 +291,7 @@ class PyPI:
         told = {pin.digest: url for pin in pins if (url := addresses.get(pin.digest.hex))}
         return locations.known, told
 
-    def _locations(self, uv: Uv, files: Sequence[RequirementsFile], asked: _Asked) -> Locations:
+    def _locations(self, uv: Uv, files: Sequence[RequirementsFile], asked: Asked) -> Locations:
         from taskimage.adapters.pypi.locked import Locations, registries
 
         found = registries(read_lock(files), index_names(files))
@@ -290,13 +302,15 @@ class PyPI:
         self,
         pins: Sequence[WheelPin],
         *,
+        packages: Sequence[str] = (),
+        requirements: Sequence[RequirementsFile] = (),
         index: str | None = None,
         extra_indexes: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
+        options: InstallOptions = DEFAULTS,
     ) -> dict[Digest, bytes]:
         """The METADATA of the wheels ``pins`` by their digests, where the store or an index has it.
 
-        Indexes are named as for `resolve`. Raises BadInput for a pin whose index is not known here.
+        What was wanted and the indexes are as for `resolve`. Raises BadInput for a pin whose index is not known here.
         """
         from taskimage.adapters.pypi.metadata import published_metadata, stored_metadata
 
@@ -304,9 +318,9 @@ class PyPI:
         found = {digest: data for digest, data in stored.items() if data is not None}
         missing = [pin for pin in pins if pin.digest not in found]
         if missing and not self._offline:
-            found |= published_metadata(
-                self._http, self._sources(missing, index, extra_indexes, requirements)
-            )
+            asked = Asked.of(index, extra_indexes, options)
+            sources, _ = self._places(missing, packages, requirements, asked, options)
+            found |= published_metadata(self._http, sources)
         return found
 
     def _fetch(
@@ -323,30 +337,6 @@ class PyPI:
             for pin, at in sources
         ]
         self._http.fetch(self._store, wanted, moved=moved)
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The indexes that a spec names."""
-
-    index: str | None
-    extra: Sequence[str]
-
-    @classmethod
-    def of(cls, index: str | None, extra_indexes: Sequence[str], options: InstallOptions) -> _Asked:
-        return cls(index or options.index, (*extra_indexes, *options.extra_indexes))
-
-
-def _index_of(pin: WheelPin, known: Sequence[Index]) -> Index:
-    """The index that ``pin`` is from. Raises BadInput for one that is not known here."""
-    by_alias = {at.alias: at for at in (DIRECT, *known)}
-    if pin.index not in by_alias:
-        raise BadInput(
-            f"{pin.file!r} was locked from the index {pin.index!r}, which is not known here;"
-            f" known are {', '.join(repr(at.alias) for at in known)}",
-            hint=f"set UV_INDEX={pin.index}=https://…, or lock again",
-        )
-    return by_alias[pin.index]
 
 
 def _addressed(known: Sequence[Index], uv: Uv) -> tuple[Index, ...]:

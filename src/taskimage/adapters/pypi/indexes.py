@@ -17,8 +17,10 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from taskimage.adapters.http import redacted
 from taskimage.adapters.http.network import basic, origin
 from taskimage.model.errors import BadInput
+from taskimage.model.lock import WheelPin
+from taskimage.model.spec.installoptions import InstallOptions
 
-__all__ = ["DEFAULT", "DIRECT", "Index", "indexes", "scrubbed"]
+__all__ = ["DEFAULT", "DIRECT", "Asked", "Index", "index_of_pin", "indexes", "scrubbed"]
 
 # The alias of the machine's default index: a lock says no more about it, so that mirrors may differ.
 DEFAULT = "pypi"
@@ -131,3 +133,28 @@ def _keyring(url: str, user: str) -> str:
         if got.returncode == 0:
             return got.stdout.strip()
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The indexes that a spec names."""
+
+    index: str | None
+    extra: Sequence[str]
+
+    @classmethod
+    def of(cls, index: str | None, extra_indexes: Sequence[str], options: InstallOptions) -> Asked:
+        """Those of a spec's own fields, and of its options for pip."""
+        return cls(index or options.index, (*extra_indexes, *options.extra_indexes))
+
+
+def index_of_pin(pin: WheelPin, known: Sequence[Index]) -> Index:
+    """The index that ``pin`` is from. Raises BadInput for one that is not known here."""
+    by_alias = {at.alias: at for at in (DIRECT, *known)}
+    if pin.index not in by_alias:
+        raise BadInput(
+            f"{pin.file!r} was locked from the index {pin.index!r}, which is not known here;"
+            f" known are {', '.join(repr(at.alias) for at in known)}",
+            hint=f"set UV_INDEX={pin.index}=https://…, or lock again",
+        )
+    return by_alias[pin.index]
