@@ -74,12 +74,11 @@ def test_every_problem_of_a_file_is_told_with_its_place(case: Case, text: str, p
 
 
 def test_everything_that_is_not_served_is_named_with_its_place(case: Case) -> None:
-    case.spec(cuda="12.4", conda_packages=["faiss"], commands=["ls"], pip_extra_args="--pre")
+    case.spec(pip_secret_mounts=[["a", "b"]], conda_packages=["faiss"], pip_extra_args="--pre")
     said = case.fails(7)
     assert re.findall(r"image\.yaml:\d+:\d+: (\w+) is not served yet", said) == [
-        "cuda",
+        "pip_secret_mounts",
         "conda_packages",
-        "commands",
         "pip_extra_args",
     ]
     assert "hint: take it out of the spec" in said

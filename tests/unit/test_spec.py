@@ -204,18 +204,21 @@ class TestServed:
                 platform="linux/amd64,linux/arm64", tag_format="{spec_hash}", registry="localhost:5000",
                 base_image="python:3.11-slim", registry_config="config.json",
                 pip_index="https://example.org", pip_extra_index_url=["https://example.org"], builder="default",
-                builder_options={"taskimage": {"suite": "trixie"}},
+                commands=["ls"], python_exec="/usr/bin/python3", runtime_packages=["a"],
+                builder_config={"uv_image": "uv", "micromamba_image": "micromamba"},
+                builder_options={"taskimage": {"suite": "trixie", "network": True, "ca_certificates": ["a.pem"]}},
             )
         )  # fmt: skip
 
     def test_what_is_empty_asks_for_nothing(self) -> None:
-        check_served(ImageSpec(conda_packages=[], commands=[], cuda="", base_image="", builder_config={}))
+        check_served(
+            ImageSpec(conda_packages=[], commands=[], pip_extra_args="", base_image="", builder_config={})
+        )
 
     def test_every_other_field_is_named_at_once(self) -> None:
         spec = ImageSpec(
             conda_packages=["a"], conda_channels=["a"], cuda="12", cudnn="8", base_image=ImageSpec(),
-            pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", commands=["ls"],
-            python_exec="p", runtime_packages=["a"], builder_config={"a": 1}, builder="envd",
+            pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", builder_config={"a": 1}, builder="envd",
             requirements="uv.lock", packages=["-r x"],
             builder_options={"other": {}}, source_root=".", source_copy_mode="auto",
         )  # fmt: skip
@@ -231,9 +234,6 @@ class TestServed:
             "base_image",
             "pip_secret_mounts",
             "pip_extra_args",
-            "commands",
-            "python_exec",
-            "runtime_packages",
             "builder_config",
             "builder",
             "requirements",
@@ -241,6 +241,17 @@ class TestServed:
             "builder_options",
             "source_copy_mode",
         }
+
+    def test_an_interpreter_of_a_base_image_wants_one(self) -> None:
+        (line,) = unserved(ImageSpec(python_exec="/usr/bin/python3"))
+        assert "there is no base_image" in line
+
+    @pytest.mark.parametrize("field", ["cuda", "cudnn"])
+    def test_what_chooses_nothing_is_refused_with_the_way(self, field: str) -> None:
+        """As flytekit's own builder refuses it."""
+        (line,) = unserved(ImageSpec(**{field: "12.4"}))  # type: ignore[arg-type]
+        assert "wheels" in line
+        assert "base_image" in line
 
     @pytest.mark.parametrize(
         "name", ["uv.lock", "a/poetry.lock", "pyproject.toml", "pylock.toml", "pylock.x.toml"]

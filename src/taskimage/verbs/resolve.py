@@ -194,10 +194,12 @@ def _named_interpreter(base: Base, wants: Wants) -> Interpreter:
         named = [one for one in there if one.executable == real]
     if named and wants.python in ("", named[0].version, named[0].minor):
         return named[0]
-    what = f"CPython {named[0].version}, and python_version is {wants.python!r}" if named else "no CPython"
+    what = "no CPython there"
+    if named:
+        what = f"CPython {named[0].version} there, and python_version is {wants.python!r}"
     others = ", ".join(f"{one.executable} ({one.version})" for one in there) or "none"
     raise CannotBuild(
-        f"python_exec is {wants.python_exec!r}, and the base image {wants.base_image!r} has {what} there; "
+        f"python_exec is {wants.python_exec!r}, and the base image {wants.base_image!r} has {what}; "
         f"it has {others}",
         hint="name one that is there, or leave python_exec out: the image then gets a Python of its own",
     )
