@@ -18,7 +18,7 @@ from tests.command import Command
 from tests.sources import Archive, Index, Mirror, package
 
 from taskimage.cli import main
-from taskimage.verbs.resolve import BASE
+from taskimage.verbs.ground import BASE
 
 __all__ = ["Case", "check_store"]
 

@@ -74,13 +74,13 @@ def test_every_problem_of_a_file_is_told_with_its_place(case: Case, text: str, p
 
 
 def test_everything_that_is_not_served_is_named_with_its_place(case: Case) -> None:
-    case.spec(cuda="12.4", conda_packages=["faiss"], commands=["ls"], python_exec="p")
+    case.spec(cuda="12.4", python_exec="p", builder_config={"a": 1}, builder="envd")
     said = case.fails(7)
-    assert re.findall(r"image\.yaml:\d+:\d+: (\w+) is not served yet", said) == [
+    assert re.findall(r"image\.yaml:\d+:\d+: (\w+)", said) == [
         "cuda",
-        "conda_packages",
-        "commands",
         "python_exec",
+        "builder_config",
+        "builder",
     ]
     assert "hint: take it out of the spec" in said
     assert case.mirror.asked == case.index.asked == []

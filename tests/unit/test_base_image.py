@@ -165,6 +165,42 @@ def test_the_environment_stands_on_the_base_s_python_and_sees_its_packages(
     assert b"include-system-site-packages = true" in files["opt/venv/pyvenv.cfg"]
 
 
+@pytest.mark.parametrize("path", ["/usr/local/bin/python3.11", "/usr/bin/python"])
+def test_python_exec_chooses_an_interpreter_of_the_base_by_its_path_or_a_link_to_it(
+    case: Case, registry: Registry, path: str
+) -> None:
+    """Its version is then the image's, whatever runs here."""
+    files = {**with_python("demo 1.0"), "usr/bin/python": "/usr/local/bin/python3.11"}
+    registry.put_image("base:v1", base(files))
+    case.spec(
+        base_image=f"{registry.host}/base:v1", registry=registry.host, apt_packages=[], python_exec=path,
+        python_version=None,
+    )  # fmt: skip
+    case.lock()
+    assert f'python-exec = "{path}"' in case.lock_path.read_text()
+    made = members(registry, manifest(registry, case.build()))
+    assert made["opt/venv/bin/python"] == b"-> /usr/local/bin/python3.11"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"python_exec": "/usr/bin/python3"}, "has no CPython there"),
+        (
+            {"python_exec": "/usr/local/bin/python3.11", "python_version": "3.12"},
+            "has CPython 3.11.9 there, and python_version is '3.12'",
+        ),
+    ],
+)
+def test_python_exec_that_is_not_there_names_those_that_are(
+    based: Case, registry: Registry, fields: dict[str, str], said: str
+) -> None:
+    based.spec(base_image=f"{registry.host}/base:v1", registry=registry.host, apt_packages=[], **fields)
+    complaint = based.fails(7)
+    assert said in complaint
+    assert "it has /usr/local/bin/python3.11 (3.11.9)" in complaint
+
+
 def test_what_the_base_has_in_another_version_than_is_wanted_is_installed_above_it(
     based: Case, registry: Registry
 ) -> None:

@@ -41,6 +41,14 @@ def test_a_lock_is_read_back_as_it_was() -> None:
     assert loads(dumps(LOCK), where="x") == LOCK
 
 
+@pytest.mark.parametrize("name", ["base_image", "python_exec", "installer"])
+def test_what_few_specs_want_stands_in_a_lock_only_then(name: str) -> None:
+    assert name.replace("_", "-") not in dumps(LOCK)
+    wanted = dataclasses.replace(LOCK, wants=dataclasses.replace(WANTS, **{name: "x"}))  # type: ignore[arg-type]
+    assert loads(dumps(wanted), where="x") == wanted
+    assert stale(LOCK, wanted.wants)
+
+
 def test_each_input_has_a_line_of_its_own() -> None:
     lines = dumps(LOCK).splitlines()
     assert sum("sha256" in line for line in lines) == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskimage.model.oci import ExecutionConfig
-from taskimage.transform.runtime import runtime_config
+from taskimage.transform.runtime import environment_of_commands, runtime_config
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,41 @@ def test_an_entrypoint_takes_the_place_of_the_command() -> None:
     assert runtime_config(image_id="x").cmd == ("python",)
     config = runtime_config(image_id="x", entrypoint=["tool"])
     assert (config.entrypoint, config.cmd) == (("tool",), ())
+
+
+def test_without_an_entrypoint_python_starts_and_an_empty_one_leaves_it_to_the_task() -> None:
+    assert runtime_config(image_id="x", entrypoint=None).cmd == ("python",)
+    config = runtime_config(image_id="x", entrypoint=[])
+    assert (config.entrypoint, config.cmd) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", "two  words", "a\nb", "\"q\" 'q' \\", "a=b", "\u00fc\u2192", "100%", "#"]
+)
+def test_a_value_is_the_spec_s_to_the_letter(value: str) -> None:
+    assert runtime_config(image_id="x", env={"V": value}).environment["V"] == value
+
+
+def test_what_flytekit_installs_when_a_task_starts_is_in_its_own_variable() -> None:
+    environment = runtime_config(image_id="x", runtime_packages=["a==1", "b"]).environment
+    assert environment["_F_RUNTIME_PACKAGES"] == "a==1 b"
+    assert "_F_RUNTIME_PACKAGES" not in runtime_config(image_id="x").environment
+
+
+def test_authorities_of_one_s_own_are_looked_for_where_they_are_unless_the_spec_says_other() -> None:
+    mine = runtime_config(image_id="x", own_authorities=True, env={"REQUESTS_CA_BUNDLE": "/mine"}).environment
+    assert mine["SSL_CERT_FILE"] == "/etc/ssl/certs/ca-certificates.crt"
+    assert mine["REQUESTS_CA_BUNDLE"] == "/mine"
+    assert "SSL_CERT_FILE" not in runtime_config(image_id="x").environment
+
+
+def test_commands_see_the_environment_of_a_container_but_for_the_image_s_id() -> None:
+    seen = environment_of_commands(env={"A": "$HOME/b"})
+    assert seen == {
+        k: v
+        for k, v in runtime_config(image_id="x", env={"A": "$HOME/b"}).environment.items()
+        if k != "_F_IMG_ID"
+    }
 
 
 # -- on a base image -----------------------------------------------------------------------------------------

@@ -238,6 +238,25 @@ def test_what_was_changed_in_the_root_can_be_looked_at_afterwards(image: Path, t
     assert not (asked.upper / "etc/data").exists()
 
 
+def test_root_of_the_image_does_what_root_does_to_files_where_it_administers(
+    isolating: Sandbox, image: Path, tmp_path: Path
+) -> None:
+    """Not even its own files can be read without that, where their mode forbids it. The image stays as it is."""
+    script = "umask 777; echo secret > /etc/closed; cat /etc/closed; echo more >> /etc/closed; echo err >&2"
+    with (tmp_path / "output").open("wb") as file:
+        for administers in (True, False):
+            asked = shell(
+                image, tmp_path / f"s{administers}", script, uid=0, writable=("",), administers=administers,
+                network=False, output=file.fileno(),
+            )  # fmt: skip
+            isolating.run(asked)
+            changed = asked.copied if asked.copied.exists() else asked.upper
+            assert (changed / "etc/closed").exists()
+    said = (tmp_path / "output").read_text()
+    assert (said.count("secret"), said.count("err")) == (1, 2)
+    assert not (image / "etc/closed").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_caller_reaches_the_command(
     sandbox: Sandbox, image: Path, tmp_path: Path, number: signal.Signals

@@ -205,19 +205,21 @@ class TestServed:
                 base_image="python:3.11-slim", registry_config="config.json",
                 conda_packages=["gdal"], conda_channels=["nvidia"],
                 pip_index="https://example.org", pip_extra_index_url=["https://example.org"], builder="default",
-                builder_options={"taskimage": {"suite": "trixie"}},
+                commands=["ls"], python_exec="/usr/bin/python3", runtime_packages=["a"],
+                builder_config={"uv_image": "uv", "micromamba_image": "micromamba"},
+                builder_options={"taskimage": {"suite": "trixie", "network": True, "ca_certificates": ["a.pem"]}},
             )
         )  # fmt: skip
 
     def test_what_is_empty_asks_for_nothing(self) -> None:
-        check_served(ImageSpec(conda_packages=[], commands=[], cuda="", base_image="", builder_config={}))
+        check_served(
+            ImageSpec(conda_packages=[], commands=[], pip_extra_args="", base_image="", builder_config={})
+        )
 
     def test_every_other_field_is_named_at_once(self) -> None:
         spec = ImageSpec(
-            cuda="12", cudnn="8", base_image=ImageSpec(),
-            pip_secret_mounts=[("a", "b")], pip_extra_args="--user", commands=["ls"],
-            python_exec="p", runtime_packages=["a"], builder_config={"a": 1}, builder="envd",
-            requirements="pdm.lock", packages=["-r x"],
+            cuda="12", cudnn="8", base_image=ImageSpec(), pip_secret_mounts=[("a", "b")], pip_extra_args="--user",
+            builder_config={"a": 1}, builder="envd", requirements="pdm.lock", packages=["-r x"],
             builder_options={"other": {}}, source_root=".", source_copy_mode="auto",
         )  # fmt: skip
         with pytest.raises(CannotBuild) as caught:
@@ -230,9 +232,6 @@ class TestServed:
             "base_image",
             "pip_secret_mounts",
             "pip_extra_args",
-            "commands",
-            "python_exec",
-            "runtime_packages",
             "builder_config",
             "builder",
             "requirements",
@@ -264,6 +263,17 @@ class TestServed:
         assert (
             line == "pip_secret_mounts[1] is for '/etc/gitconfig'; wanted a path that ends in netrc, pip.conf"
         )
+
+    def test_an_interpreter_of_a_base_image_wants_one(self) -> None:
+        (line,) = unserved(ImageSpec(python_exec="/usr/bin/python3"))
+        assert "there is no base_image" in line
+
+    @pytest.mark.parametrize("field", ["cuda", "cudnn"])
+    def test_what_chooses_nothing_is_refused_with_the_way(self, field: str) -> None:
+        """As flytekit's own builder refuses it."""
+        (line,) = unserved(ImageSpec(**{field: "12.4"}))  # type: ignore[arg-type]
+        assert "wheels" in line
+        assert "base_image" in line
 
 
 def test_thaw_is_the_opposite_of_freeze() -> None:

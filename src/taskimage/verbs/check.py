@@ -10,13 +10,15 @@ from pathlib import Path
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.sandbox import find_sandbox
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.specfiles import requirements_of
+from taskimage.adapters.specfiles import host_machine, requirements_of
 from taskimage.model.errors import TaskImageError
 from taskimage.model.events import Listener, counted, ignore
 from taskimage.model.lock import Wants
 from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
+from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
+from taskimage.verbs.commands import Commands
 from taskimage.verbs.lock import lock_path, read_lock, wants_of
 from taskimage.verbs.prepare import load_spec
 from taskimage.verbs.resolve import Resolving
@@ -71,7 +73,7 @@ def check(
     for text in wants.platforms:
         resolving = Resolving(tools, spec, wants, requirements, Platform.parse(text), keep=lock)
         questions.append(partial(_inputs, resolving, wants))
-    questions.append(lambda: [_sandbox()])
+    questions.append(lambda: [_commands(tools, spec) if spec.commands else _sandbox()])
     found: dict[int, list[Finding]] = {}
 
     def ask(number: int) -> None:
@@ -107,6 +109,15 @@ def _inputs(resolving: Resolving, wants: Wants) -> list[Finding]:
         system_found,
         Finding(subject=subjects[1], text=f"{counted(len(wheels), 'wheel')}, one for each package"),
     ]
+
+
+def _commands(tools: Tools, spec: ImageSpec) -> Finding:
+    try:
+        for platform in spec.platforms(machine=host_machine()):
+            Commands.ready(tools, spec, platform)
+    except TaskImageError as error:
+        return Finding(subject="commands", text="cannot be run here", error=error)
+    return Finding(subject="commands", text="can be run here")
 
 
 def _sandbox() -> Finding:
