@@ -57,9 +57,7 @@ FIELDS_SAID: Mapping[str, Said] = {
     "pip_index": Said(
         "The package index to use instead of the default one.", ("https://packages.example.org/simple",)
     ),
-    "pip_extra_index_url": Said(
-        "Package indexes to look at besides.", (["https://wheels.example.org/cpu"],)
-    ),
+    "pip_extra_index_url": Said("Package indexes to look at besides.", (["https://wheels.example.org/cpu"],)),
     "pip_secret_mounts": Said(
         "Files with secrets that fetching packages needs, each with the path where it is mounted. None is in the image.",
         ([["~/.netrc", "/root/.netrc"]],),
