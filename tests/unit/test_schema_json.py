@@ -29,7 +29,7 @@ SCHEMA = schema()
 # What the reader says of what JSON Schema cannot say anything about, and of what JSON cannot hold.
 ONLY_THE_READER = re.compile(
     r"python_version is '[34]'|python_version is '3\.[12]'|base_image is not an image identifier|comes twice"
-    r"|suite is '(bookwrom|Trixie)'|tag_format is|platform is not a platform|unknown builder 'task-image'"
+    r"|suite is '(bookwrom|Trixie)'|unknown builder 'task-image'"
 )
 NO_JSON = re.compile(
     "not YAML|cannot be read|may hold|no end|nests|at the top|is empty;.*mapping|[0-9]{4}-[0-9]{2}-"
@@ -114,7 +114,7 @@ DOCUMENTS = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(DOCUMENTS)
 def test_valid_by_the_schema_is_valid_by_the_reader(document: dict[str, Any]) -> None:
     """And the other way round, but for what JSON Schema cannot say."""
@@ -131,7 +131,7 @@ def test_valid_by_the_schema_is_valid_by_the_reader(document: dict[str, Any]) ->
 def test_any_value_of_a_field_is_valid_by_both_or_by_none(name: str) -> None:
     """Each field by itself, so that none is left to chance."""
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(VALUES)
     def agree(value: Any) -> None:
         found = [
