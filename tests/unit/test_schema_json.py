@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import Holds
 from tests.schemas import is_valid
 
 from taskimage.cli import main
@@ -142,3 +143,28 @@ def test_any_value_of_a_field_is_valid_by_both_or_by_none(name: str) -> None:
         assert allowed({name: value}) == (not found)
 
     agree()
+
+
+def cell(value: Any) -> str:
+    return f"`{json.dumps(value)}`" if isinstance(value, bool) else f"`{value}`" if value else "none"
+
+
+def test_the_tables_of_the_documentation_are_the_schema_s(holds: Holds) -> None:
+    page = ROOT / "docs" / "yaml-and-lock.md"
+    text = page.read_text(encoding="utf-8")
+    properties = SCHEMA["properties"]
+    switches = properties["builder_options"]["properties"]["taskimage"]["properties"]
+    tables = {
+        "| field | what it is |\n| --- | --- |\n": [
+            f"| `{name}` | {one['description']} |\n" for name, one in properties.items()
+        ],
+        "| option | default | what it decides |\n| --- | --- | --- |\n": [
+            f"| `{name}` | {cell(one['default'])} | {one['description']} |\n"
+            for name, one in switches.items()
+        ],
+    }
+    for head, rows in tables.items():
+        before, found, after = text.partition(head)
+        assert found
+        text = before + head + "".join(rows) + re.sub(r"\A(\|.*\n)*", "", after)
+    holds(page, text)

@@ -167,7 +167,7 @@ RULES: Mapping[str, Rule] = {
             r"3\.1": 'did you mean "3.10"?',
             r"3\.2": 'did you mean "3.12"?',
             "3": "say its second number too",
-            "[a-z].*": "its number alone",
+            "[Pp]ython.*": "its number alone",
             ".*[<>=~!^*,].*": "it is one version, with no signs",
         },
     ),
