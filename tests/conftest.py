@@ -17,6 +17,25 @@ from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
 
 KeepLayer: TypeAlias = Callable[..., Layer]
+Holds: TypeAlias = Callable[[Path, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--regenerate", action="store_true", help="write anew what tests compare with, to be read in the diff"
+    )
+
+
+@pytest.fixture
+def holds(request: pytest.FixtureRequest) -> Holds:
+    """A function that says whether a file of the project holds a text; with ``--regenerate`` it then does."""
+
+    def check(path: Path, text: str) -> None:
+        if request.config.getoption("--regenerate"):
+            path.write_text(text, encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == text, "if it is right so, run pytest with --regenerate"
+
+    return check
 
 
 @pytest.fixture

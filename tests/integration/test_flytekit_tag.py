@@ -125,7 +125,7 @@ def _random_spec(chance: random.Random) -> dict[str, Any]:
     texts = ("numpy", "pandas==2.2.3", "requests>=2,<3", "ä 'b' \"c\"", "x" * 90)
     fields: dict[str, list[Any]] = {
         "name": ["a", "Team/b", "c_d.e-f"],
-        "python_version": ["3.12", 3.1, 3.11, "3.11.4"],
+        "python_version": ["3.12", 3.9, 3.11, "3.11.4"],
         "source_root": ["src", ".", "deep"],
         "env": [{"A": "b"}, {"N": 1, "F": 1.5, "T": True}, {"Z": "", "A": "\n"}],
         "registry": ["localhost:5000", "GHCR.io/x", "host:1/y/z"],

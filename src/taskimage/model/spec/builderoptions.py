@@ -63,7 +63,11 @@ SWITCHES: Mapping[str, Rule] = {
     "bytecode": TRUTH,
     "suite": both(
         # It becomes part of a path on a mirror.
-        matching("[A-Za-z0-9][A-Za-z0-9-]*", "the name of a Debian release, such as bookworm"),
+        matching(
+            "[A-Za-z0-9][A-Za-z0-9-]*",
+            "the name of a Debian release, such as bookworm",
+            hints={".*:.*": "the release alone: an image goes into base_image"},
+        ),
         Rule(_suite, {}),
     ),
     "waive_scripts": TEXTS,

@@ -58,7 +58,7 @@ def unknown_key(key: Key) -> SpecProblem:
     name = key[-1]
     meant = _ELSEWHERE.get(str(name).lower().replace("-", "_"))
     hint = f"did you mean {meant}?" if meant else misplaced(name) or suggestion(name, RULES)
-    hint = hint or "known are the fields of flytekit 1.16's ImageSpec"
+    hint = hint or "known are the fields of flytekit 1.16's ImageSpec; `taskimage schema` lists them"
     return SpecProblem(key, f"unknown key {shown(str(name), longest=80)}", hint, at_key=True)
 
 
@@ -85,7 +85,7 @@ def _base_image(key: Key, value: Any) -> Problems:
             try:
                 Reference.parse(value)
             except BadInput as error:
-                yield SpecProblem(key, f"base_image is {error.message}", error.hint)
+                yield SpecProblem(key, f"{dotted(key)} is {error.message}", error.hint)
 
 
 def _platforms(key: Key, value: str) -> Problems:
@@ -93,7 +93,15 @@ def _platforms(key: Key, value: str) -> Problems:
         try:
             Platform.parse(part)
         except BadInput as error:
-            yield SpecProblem(key, f"platform is {error.message}")
+            bare = part.strip().lower() in ARCHITECTURES
+            hint = f"did you mean linux/{part.strip().lower()}?" if bare else _ON_LINUX
+            yield SpecProblem(key, f"{dotted(key)} is {error.message}", hint)
+
+
+# Of a platform that is not Linux.
+_ON_LINUX = (
+    "images run on Linux, on machines of every kind: linux/amd64 is the usual one, linux/arm64 a Mac's"
+)
 
 
 def _any_case(words: Iterable[str]) -> str:
@@ -157,7 +165,8 @@ RULES: Mapping[str, Rule] = {
         f"{_COMPONENT}(?:/{_COMPONENT})*",
         "letters and digits, joined by single . _ - or / signs",
         hints={
-            ".*[:@].*": "the tag comes from what is in the image, and a registry's host goes into registry"
+            r".*\s.*": "join the words with a dash",
+            ".*[:@].*": "the tag comes from what is in the image, and a registry's host goes into registry",
         },
     ),
     "python_version": matching(
@@ -168,6 +177,7 @@ RULES: Mapping[str, Rule] = {
             r"3\.1": 'did you mean "3.10"?',
             r"3\.2": 'did you mean "3.12"?',
             "3": "say its second number too",
+            "[Pp]ython.*": "its number alone",
             ".*[<>=~!^*,].*": "it is one version, with no signs",
         },
     ),

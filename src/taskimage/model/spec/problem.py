@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -37,8 +38,12 @@ class SpecProblem:
     @classmethod
     def wrong(cls, key: Key, value: Any, wanted: str, hint: str | None = None) -> SpecProblem:
         """A value that is not what its key wants."""
-        given = "empty" if value is None else shown(value, longest=80)
+        given = "empty" if value is None else _as_written(value)
         return cls(key, f"{dotted(key)} is {given}; wanted {wanted}", hint)
+
+
+def _as_written(value: Any) -> str:
+    return str(value) if isinstance(value, dt.date) else shown(value, longest=80)
 
 
 def suggestion(name: object, known: Iterable[str]) -> str | None:
@@ -48,5 +53,5 @@ def suggestion(name: object, known: Iterable[str]) -> str | None:
     text = str(name)[:80].lower().replace("-", "_")
     names = tuple(known)
     started = [candidate for candidate in names if len(text) > 2 and candidate.startswith(text)]
-    near = started or difflib.get_close_matches(text, names, n=1)
+    near = started or difflib.get_close_matches(text, names, n=1, cutoff=0.7)
     return f"did you mean {near[0]}?" if near else None

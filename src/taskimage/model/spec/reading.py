@@ -17,6 +17,7 @@ from taskimage.model.shown import shown
 from taskimage.model.spec import FIELDS, ImageSpec, Origin
 from taskimage.model.spec.fieldrules import VERSIONS, field_problems, unknown_key
 from taskimage.model.spec.frozen import freeze
+from taskimage.model.spec.misyaml import explained
 from taskimage.model.spec.problem import Key, SpecProblem, dotted
 from taskimage.model.spec.yamltext import Loader, compose, parts, place
 
@@ -80,7 +81,8 @@ class _Document:
         try:
             self._loader.flatten_mapping(root)
         except yaml.MarkedYAMLError as error:
-            self._problem(root, f"cannot be merged: {error.problem}")
+            message, hint = explained(error)
+            self._problem(root, f"cannot be merged: {message}", hint)
             return
         for key, node in root.value:
             name = key.value if key.tag == _TEXT else None
@@ -91,8 +93,8 @@ class _Document:
             try:
                 self.values[name] = self._loader.construct_object(node, deep=True)
             except _READ_ERRORS as error:
-                reason = getattr(error, "problem", None) or error
-                self._problem(node, f"{name} cannot be read: {reason}")
+                reason, hint = explained(error) if isinstance(error, yaml.MarkedYAMLError) else (error, None)
+                self._problem(node, f"{name} cannot be read: {reason}", hint)
             else:
                 self._note((name,), node)
 

@@ -60,7 +60,7 @@ def _text(key: Key, value: Any, hint: str | None = None) -> Problems:
 def _as_yaml_reads(value: Any) -> str | None:
     """Why a value that looks like text is none."""
     if value is None:
-        return 'nothing stands there: write "" for text that is empty'
+        return 'nothing stands there: write "" for text that is empty, or take the line away'
     if isinstance(value, bool):
         return "YAML reads yes, no, on, off, true and false as truth values: put it in quotes"
     if isinstance(value, int | float):
@@ -82,7 +82,10 @@ def _environment(key: Key, value: Any) -> Problems:
         return
     for name, content in value.items():
         if isinstance(name, str) and name and "=" not in name and _is_plain(name):
-            yield from _text((*key, name), content)
+            one = "a variable is one text: write it as the program wants to read it"
+            yield from _text(
+                (*key, name), content, one if isinstance(content, list | tuple | Mapping) else None
+            )
         else:
             hint = None if isinstance(name, str) else _as_yaml_reads(name)
             message = f"{name!r:.80} is not a name of an environment variable"
@@ -92,7 +95,8 @@ def _environment(key: Key, value: Any) -> Problems:
 def _mapping(key: Key, value: Any) -> Problems:
     """A mapping of names to anything that JSON could hold."""
     if not isinstance(value, Mapping):
-        yield SpecProblem.wrong(key, value, "a mapping")
+        hint = "write NAME: value in lines below it" if isinstance(value, str | list | tuple) else None
+        yield SpecProblem.wrong(key, value, "a mapping", hint)
         return
     yield from _anything(key, value)
 
@@ -127,7 +131,7 @@ def _pairs(key: Key, value: Any) -> Problems:
 
 def _truth(key: Key, value: Any) -> Problems:
     if not isinstance(value, bool):
-        hint = "take away the quotes" if value in ("true", "false", "True", "False") else None
+        hint = "take away the quotes" if value in ("true", "false", "yes", "no", "on", "off") else None
         yield SpecProblem.wrong(key, value, "true or false", hint)
 
 
@@ -193,7 +197,9 @@ def each(rule: Rule) -> Rule:
 
     def problems(key: Key, value: Any) -> Problems:
         if not isinstance(value, list | tuple):
-            yield SpecProblem.wrong(key, value, "a list of text", _INSTEAD_OF_LIST.get(type(value)))
+            stuck = isinstance(value, str) and value.startswith("-")
+            hint = "a space stands behind each dash" if stuck else _INSTEAD_OF_LIST.get(type(value))
+            yield SpecProblem.wrong(key, value, "a list of text", hint)
             return
         for index, part in enumerate(value):
             if hint := _INSTEAD_OF_ENTRY.get(type(part)):
@@ -206,7 +212,7 @@ def each(rule: Rule) -> Rule:
 
 _INSTEAD_OF_LIST: Mapping[type, str] = {
     str: "write it in brackets, or as lines that start with a dash",
-    dict: "write lines that start with a dash",
+    dict: "write each in a line that starts with a dash, with no colon",
 }
 _INSTEAD_OF_ENTRY: Mapping[type, str] = {
     type(None): "nothing stands behind the dash: take it away",

@@ -12,6 +12,7 @@ from typing import NoReturn
 import yaml
 
 from taskimage.model.errors import InvalidSpec, Problem
+from taskimage.model.spec.misyaml import Limit, explain
 
 __all__ = ["MAX_BYTES", "Loader", "compose", "parts", "place"]
 
@@ -23,13 +24,14 @@ _MAX_NODES = 10_000
 # PyYAML's arithmetic is quadratic in the digits.
 _MAX_DIGITS = 100
 
+_IN_LINES = "each line is KEY: value, with a space behind the colon"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 def _decode(data: bytes, path: str) -> str:
-    def refuse(before: str, message: str) -> InvalidSpec:
+    def refuse(before: str, message: str, hint: str) -> InvalidSpec:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return InvalidSpec(path, (Problem(line, column, message),))
+        return InvalidSpec(path, (Problem(line, column, message, hint),))
 
     if len(data) > MAX_BYTES:
         raise InvalidSpec(path, (Problem(0, 0, f"is larger than a spec may be: {MAX_BYTES} bytes"),))
@@ -37,9 +39,11 @@ def _decode(data: bytes, path: str) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8")
-        raise refuse(before, f"not YAML: byte {data[error.start]:#04x} is not UTF-8") from error
+        message = f"not YAML: byte {data[error.start]:#04x} is not UTF-8"
+        raise refuse(before, message, "save the file in UTF-8") from error
     if odd := Loader.NON_PRINTABLE.search(text):
-        raise refuse(text[: odd.start()], f"not YAML: it may not hold the character {odd[0]!r}")
+        message = f"not YAML: it may not hold the character {odd[0]!r}"
+        raise refuse(text[: odd.start()], message, "write it in double quotes, with the backslash")
     return text
 
 
@@ -66,7 +70,7 @@ class Loader(yaml.SafeLoader):
             self._refuse(f"a number of {len(node.value)} digits", mark)
         if isinstance(event, yaml.AliasEvent):
             if id(node) not in self._extents:
-                self._refuse("an alias of what it stands in", mark)
+                self._refuse("an alias of what it stands in has no end", mark)
         elif node is not None:
             self._extents[id(node)] = self._extent(node, mark)
         return node
@@ -81,7 +85,7 @@ class Loader(yaml.SafeLoader):
         return size, depth + 1
 
     def _refuse(self, problem: str, mark: yaml.Mark) -> NoReturn:
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        raise Limit(problem=problem, problem_mark=mark)
 
 
 def compose(data: bytes, *, path: str) -> tuple[Loader, yaml.MappingNode]:
@@ -94,15 +98,13 @@ def compose(data: bytes, *, path: str) -> tuple[Loader, yaml.MappingNode]:
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        message = ": ".join(part for part in (error.context, error.problem) if part)
-        hint = "YAML is indented with spaces, never with tabs" if "'\\t'" in message else None
-        raise InvalidSpec(path, (Problem(line, column, f"not YAML: {message}", hint),)) from error
+        raise InvalidSpec(path, (explain(error),)) from error
     if root is None:
         raise InvalidSpec(path, (Problem(1, 1, "the file is empty; wanted a mapping such as name: demo"),))
     if not isinstance(root, yaml.MappingNode):
-        raise InvalidSpec(path, (Problem(*place(root), "wanted a mapping at the top, such as name: demo"),))
+        hint = "take the dash away" if isinstance(root, yaml.SequenceNode) else _IN_LINES
+        message = "wanted a mapping at the top, such as name: demo"
+        raise InvalidSpec(path, (Problem(*place(root), message, hint),))
     return loader, root
 
 
