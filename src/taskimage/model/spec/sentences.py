@@ -95,4 +95,8 @@ SWITCHES_SAID: Mapping[str, Said] = {
         "Debian packages whose unknown maintainer scripts do not matter.", (["example-doc"],)
     ),
     "expired_indexes": Said("Whether Debian's indexes are accepted past their Valid-Until."),
+    "network": Said("Whether `commands` reach the network."),
+    "ca_certificates": Said(
+        "PEM files with certificate authorities that the image trusts besides.", (["corp.pem"],)
+    ),
 }
