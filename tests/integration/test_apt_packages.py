@@ -10,12 +10,33 @@ from tests.command import Command
 pytestmark = pytest.mark.integration
 
 SPEC = """\
-name: tools
+name: {name}
 python_version: "3.11"
-apt_packages: [git, curl, jq, build-essential, ffmpeg, openjdk-17-jre-headless, imagemagick, poppler-utils,
-  postgresql-client, tesseract-ocr, libgl1, libpq5, rsync, unzip, zip, openssh-client, procps, sqlite3, file, wget]
-builder_options: {taskimage: {runtime: none, bytecode: false}}
+apt_packages: [{packages}]
+builder_options: {{taskimage: {{runtime: none, bytecode: false}}}}
 """
+
+# Packages that go into one image.
+IMAGES = {
+    "media": (
+        "ffmpeg", "imagemagick", "sox", "graphviz", "fontconfig", "fonts-dejavu-core", "ghostscript", "poppler-utils",
+        "tesseract-ocr", "libgl1", "libsndfile1", "librsvg2-bin", "gnuplot-nox", "potrace", "mediainfo",
+    ),
+    "build": (
+        "build-essential", "gfortran", "cmake", "ninja-build", "pkg-config", "git", "git-lfs", "patch", "swig",
+        "protobuf-compiler", "gdb", "strace", "libopenblas0", "libgomp1", "openjdk-17-jre-headless", "ca-certificates",
+    ),
+    "shell": (
+        "curl", "wget", "jq", "rsync", "unzip", "zip", "xz-utils", "zstd", "bzip2", "pigz", "p7zip-full", "file", "tree",
+        "less", "nano", "vim-tiny", "gawk", "bc", "parallel", "procps", "htop", "lsof", "tini", "dumb-init", "gnupg",
+        "locales", "tzdata", "sudo", "libxml2-utils", "aria2",
+    ),
+    "services": (
+        "postgresql-client", "libpq5", "sqlite3", "default-mysql-client", "unixodbc", "tdsodbc", "nginx-light",
+        "redis-server", "supervisor", "openssh-client", "openssh-server", "socat", "netcat-openbsd", "iproute2",
+        "iputils-ping", "dnsutils", "cron", "tmux",
+    ),
+}  # fmt: skip
 
 # Each does a little real work, as far as that needs no network.
 COMMANDS = {
