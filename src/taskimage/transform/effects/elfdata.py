@@ -15,7 +15,8 @@ _SYMBOL, _RELOCATION = struct.Struct("<IBBHQQ"), struct.Struct("<QQq")
 class LoadedData:
     """The data of a 64-bit little-endian library.
 
-    Raises ValueError, struct.error or IndexError for any other file, and for a place that is not in it.
+    Any other file, and a place that is not in it, raises ValueError, struct.error, IndexError, OverflowError or
+    StopIteration.
     """
 
     def __init__(self, image: bytes) -> None:

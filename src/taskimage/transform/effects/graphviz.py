@@ -38,7 +38,7 @@ def plugin_lists(tree: Tree) -> tuple[Entry, ...] | None:
     try:
         for path in tree.glob("/usr/lib/*/graphviz/libgvplugin_*.so.6"):
             folders.setdefault(posixpath.dirname(path), []).append(_read_plugin(tree, path))
-    except (ValueError, IndexError, StopIteration, struct.error):
+    except (ValueError, IndexError, OverflowError, StopIteration, struct.error):
         return None
     return tuple(
         Entry.file(f"{folder.lstrip('/')}/config6a", _written(plugins).encode())
