@@ -53,7 +53,7 @@ IMAGES: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "libgl1": ("python -c \"import ctypes; print(ctypes.CDLL('libGL.so.1'))\"", "libGL.so.1"),
         "libsndfile1": ("python -c \"import ctypes; print(ctypes.CDLL('libsndfile.so.1'))\"", "libsndfile.so.1"),
         "librsvg2-bin": ("echo '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"/>' | rsvg-convert | head -c 4 | tail -c 3", "PNG"),
-        "gnuplot-nox": ("echo 'set terminal dumb; plot sin(x)' | gnuplot", "sin(x)"),
+        "gnuplot-nox": ("echo 'set terminal dumb; plot sin(x)' | gnuplot", "+----"),
         "mediainfo": ("ffmpeg -v error -f lavfi -i sine=d=1 t.wav && mediainfo t.wav", "PCM"),
     },
     "build": {
