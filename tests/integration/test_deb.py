@@ -50,6 +50,7 @@ CHOSEN: Mapping[str, str] = {
     r"etc/locale\.gen|etc/default/locale": "the same locales, none chosen, below words of our own",
     r"var/lib/pam(/.*)?|var/lib/ucf(/.*)?": "notes for later upgrades",
     r"usr/share/mime/.*|.*/gdk-pixbuf-2\.0/.*/loaders\.cache": "caches for desktops",
+    r"usr/share/fonts/X11/.*/(fonts|encodings)\.(dir|alias|scale)": "for X servers older than fontconfig",
     r"var/cache/fontconfig/.*|var/log/fontconfig\.log|.*/gio/modules/giomodule\.cache": "made by who needs them",
     r".*/gschemas\.compiled": "no schemas are there",
 }  # fmt: skip
