@@ -60,6 +60,18 @@ def base(make_package: MakePackage) -> Deb:
         ("[ -d /a ] || mkdir /a", "a", Entry.directory("a")),
         ("if [ ! -e /etc/there ]; then touch /b; fi; mkdir /a", "a", Entry.directory("a")),
         ('dpkg --compare-versions "$2" lt-nl 2 && touch /b; mkdir /a', "a", Entry.directory("a")),
+        ("while read D M; do mkdir -m $M $D; done <<E\n/a 700\nE\n", "a", Entry.directory("a", 0o700)),
+        ("mkdir /$(echo x:a | cut -d: -f2)", "a", Entry.directory("a")),
+        ("mkdir $(cat /etc/there)", "a", Entry.directory("a")),
+        ("/usr/bin/own /a", "a", Entry.directory("a")),
+        ("X=$(mktemp); echo x > $X; rm -f /var/y; cp $X /var/y; rm $X", "var/y", Entry.file("var/y", b"x\n", 0o600)),
+        ("touch /b; rm /b; mkdir /a", "a", Entry.directory("a")),
+        ("setcap cap_net_raw+ep /x || mkdir /a", "a", Entry.directory("a")),
+        ("if grep -qFx /a /etc/there; then mkdir /a; fi", "a", Entry.directory("a")),
+        ("dpkg-divert --add --rename --divert /c /b; mkdir /a", "a", Entry.directory("a")),
+        ("git lfs install --system --skip-repo; mkdir /a", "a", Entry.directory("a")),
+        ("glib-compile-schemas /usr/share/none; mkdir /a", "a", Entry.directory("a")),
+        ("fc-cache -f; ssh-keygen -A; mkdir /a", "a", Entry.directory("a")),
         ("which nothing || mkdir /a", "a", Entry.directory("a")),
         ("case $(dpkg --print-architecture) in amd64) mkdir /a;; esac", "a", Entry.directory("a")),
     ],
@@ -67,16 +79,17 @@ def base(make_package: MakePackage) -> Deb:
 def test_what_a_script_does_is_made(
     base: Deb, make_package: MakePackage, script: str, path: str, expected: Entry
 ) -> None:
-    files = {"etc/there": b"x", "usr/local/": b""}
+    own = b'#!/bin/sh\nmkdir "$1"\n'
+    files = {"etc/there": b"/a", "usr/local/": b"", "usr/bin/own": own, "var/": b""}
     made = install(base, make_package(files, scripts={"postinst": f"#!/bin/sh\nset -e\n{script}\n"}))
     assert (entry(made, path), made.unknown) == (expected, ())
     assert not any(entry.path == "b" for entry in made.entries)
 
 
 def test_a_shipped_file_can_be_copied_and_change_its_mode(base: Deb, make_package: MakePackage) -> None:
-    script = "#!/bin/sh\ncp -p /usr/share/x /etc/x\nchmod u+s /bin/tool\n"
+    script = "#!/bin/sh\ncp -p /usr/share/x /etc/x\ncp -a /usr/share/x /usr/bin/\nchmod u+s /bin/tool\n"
     made = install(base, make_package({"usr/share/x": b"x", "bin/tool": b"t"}, scripts={"postinst": script}))
-    assert entry(made, "etc/x").size == 1
+    assert (entry(made, "etc/x").size, entry(made, "usr/bin/x").size) == (1, 1)
     assert entry(made, "usr/bin/tool").mode == 0o4644
 
 
@@ -90,7 +103,10 @@ def test_a_shipped_file_can_be_copied_and_change_its_mode(base: Deb, make_packag
         ("if grep -q x /etc/there; then mkdir /a; fi", "runs mkdir /a"),
         ("mkdir $(query)", "runs mkdir …"),
         ("date > /etc/x", "writes /etc/x"),
-        ("dpkg-divert --add --rename --divert /a /b", "runs dpkg-divert --add --rename --divert /a /b"),
+        (
+            "dpkg-divert --add --rename --divert /a /etc/there",
+            "runs dpkg-divert --add --rename --divert /a /etc/there",
+        ),
         ("update-alternatives --set x /y", "runs update-alternatives --set x /y"),
         ("adduser --system --gecos a:b x", "runs adduser --system --gecos a:b x"),
         ("adduser --system --home ../x x", "runs adduser --system --home ../x x"),

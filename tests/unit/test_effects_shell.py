@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskimage.transform.effects.shell.interpreter import Call, Host, Interpreter, Result
+from taskimage.transform.effects.shell.host import Call, Host, Result
+from taskimage.transform.effects.shell.interpreter import Interpreter
 from taskimage.transform.effects.shell.nodes import ShellSyntaxError
 from taskimage.transform.effects.shell.parser import parse_script
 
@@ -27,7 +28,7 @@ def follow(script: str, *arguments: str) -> tuple[Calls, Calls]:
             return Result(known[call.name], "")
         if call.name == "echo":
             return Result(True, " ".join(word or "?" for word in call.arguments) + "\n")
-        words = (call.name, *call.arguments, *([call.stdin] if call.stdin is not None else []))
+        words = (call.name, *call.arguments, *([call.stdin] if call.stdin else []))
         (sure if call.sure else perhaps).append(words)
         return Result(True, "" if call.name != "query" else None)
 

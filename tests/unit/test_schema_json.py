@@ -64,7 +64,7 @@ def test_defaults_are_those_of_the_values() -> None:
     assert SCHEMA["properties"]["name"]["default"] == ImageSpec().name
     switches = SCHEMA["properties"]["builder_options"]["properties"]["taskimage"]["properties"]
     given = {name: one["default"] for name, one in switches.items()}
-    assert BuilderOptions.of({"taskimage": given}) == BuilderOptions(waive_scripts=[])  # type: ignore[arg-type]
+    assert BuilderOptions.of({"taskimage": given}) == BuilderOptions(waive_scripts=[], ca_certificates=[])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
-from taskimage.model.errors import IntegrityError
-from taskimage.model.events import Done, Moved, Started, Warned, counted
+from taskimage.model.errors import CannotBuild, IntegrityError
+from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.model.user import User
@@ -288,16 +288,22 @@ class _Making:
             found = effects(
                 debs, platform=self.lock.platform, users=self.users, below=below, authorities=self.authorities
             )
-            self._warn([script for script in found.unknown if script.package not in self.waived])
+            _check_scripts([script for script in found.unknown if script.package not in self.waived])
             yield found.entries
 
-    def _warn(self, unknown: Sequence[Unhandled]) -> None:
-        """Name each script that does more than is emulated, with all that it does; the way out stands once."""
-        scripts: dict[tuple[str, str], list[str]] = {}
-        for one in unknown:
-            scripts.setdefault((one.package, one.script), []).append(one.reason)
-        names = ", ".join(dict.fromkeys(package for package, _ in scripts))
-        hint = f"if the image works without, say so: builder_options: {{taskimage: {{waive_scripts: [{names}]}}}}"
-        for number, ((package, script), reasons) in enumerate(scripts.items(), start=1):
-            text = f"{package}: its {script} is not run, which {'; '.join(reasons)}"
-            self.tools.listener(Warned(text, hint if number == len(scripts) else None))
+
+def _check_scripts(unknown: Sequence[Unhandled]) -> None:
+    """Raise CannotBuild when a script does more than is emulated: it names each one, and all that it does."""
+    scripts: dict[tuple[str, str], list[str]] = {}
+    for one in unknown:
+        scripts.setdefault((one.package, one.script), []).append(one.reason)
+    if not scripts:
+        return
+    shown = "".join(
+        f"\n  {package}: its {script} {'; '.join(reasons)}" for (package, script), reasons in scripts.items()
+    )
+    names = ", ".join(dict.fromkeys(package for package, _ in scripts))
+    raise CannotBuild(
+        f"no maintainer script runs in a build, and what these would do is not known{shown}",
+        hint=f"if the image works without, say so: builder_options: {{taskimage: {{waive_scripts: [{names}]}}}}",
+    )

@@ -7,5 +7,5 @@ from typing import Final
 
 __all__ = ["VERSION"]
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Moves whenever the same packages would give other entries: part of the key of what is derived from them."""

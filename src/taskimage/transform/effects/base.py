@@ -1,4 +1,4 @@
-"""What every image has around its packages: the merged /usr, system directories, time zone, login shells."""
+"""What every image has around its packages: the merged /usr, system directories, login shells."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from taskimage.transform.effects.accounts import User
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
-__all__ = ["directories", "local_time", "login_shells", "system_links"]
+__all__ = ["directories", "login_shells", "system_links"]
 
 _ALWAYS_MERGED = ("bin", "lib", "sbin")
 _DIRECTORIES = ("dev", "etc", "home", "opt", "proc", "root", "run", "sys", "tmp", "var/tmp")
-_ZONE = "usr/share/zoneinfo/Etc/UTC"
 _SHELLS = "usr/share/debianutils/shells"
 _STATE = "var/lib/shells.state"
 
@@ -26,16 +25,6 @@ def system_links(tree: Tree) -> tuple[Entry, ...]:
     merged = [name for name in MERGED if name in _ALWAYS_MERGED or tree.names(f"usr/{name}")]
     links = {name: f"usr/{name}" for name in merged} | {"var/run": "/run", "var/lock": "/run/lock"}
     return tuple(Entry.symlink(path, target) for path, target in links.items())
-
-
-def local_time(tree: Tree, *, below: Tree) -> tuple[Entry, ...]:
-    """The local time, which is UTC where time zones are new and none is chosen."""
-    if _ZONE not in tree or _ZONE in below or tree.get("etc/localtime") is not None:
-        return ()
-    return (
-        Entry.symlink("etc/localtime", f"/{_ZONE}"),
-        Entry.file("etc/timezone", b"Etc/UTC\n"),
-    )
 
 
 def directories(tree: Tree, users: Iterable[User], *, below: Tree) -> tuple[Entry, ...]:

@@ -13,25 +13,22 @@ from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.alternatives import Choice, parse_install
 from taskimage.transform.effects.conditions import evaluate_test
 from taskimage.transform.effects.file_commands import FILE_COMMANDS, Files, NotUnderstood
-from taskimage.transform.effects.shell.interpreter import Call, Interpreter, Result
+from taskimage.transform.effects.leftout import LEFT_OUT
+from taskimage.transform.effects.program_commands import PROGRAM_COMMANDS
+from taskimage.transform.effects.shell.host import Call, Host, Result
+from taskimage.transform.effects.shell.interpreter import Interpreter
+from taskimage.transform.effects.shell.nodes import ShellSyntaxError
 from taskimage.transform.effects.shell.parser import parse_script
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
-__all__ = ["Commands"]
+__all__ = ["SHELL_SCRIPT", "TEMPORARY", "Commands"]
 
+SHELL_SCRIPT = re.compile(r"#!\s*/(usr/)?bin/(env )?(ba|da)?sh\b")
+"""How a file begins that a shell runs."""
+TEMPORARY = "tmp/tmp."
+"""How the paths of files begin that scripts make for a while."""
 DONE, FAILED, UNKNOWN = Result(True, ""), Result(False, ""), Result(None)
-# Nothing in the files of an image changes by these: they tell running services, print, or redo what is made
-# for the image as a whole (linker cache, bytecode, login shells).
-_NO_EFFECT = frozenset({
-    ":", "true", "trap", "hash", "wait", "sync", "sleep", "exec", "cd", "ldconfig", "update-shells",
-    "deb-systemd-helper", "deb-systemd-invoke", "systemctl", "invoke-rc.d", "update-rc.d", "service",
-    "systemd-tmpfiles", "udevadm", "telinit", "kill", "killall", "apparmor_parser", "restorecon", "chcon",
-    "dpkg-trigger", "dpkg-maintscript-helper", "db_version", "db_capb", "db_input", "db_go",
-    "db_reset", "db_stop", "db_fset", "db_metaget", "db_subst", "db_register", "db_unregister", "db_title", "db_purge",
-    "py3compile", "pycompile", "pypy3compile", "py3clean", "pyclean", "update-menus", "update-mime",
-    "update-info-dir", "install-info", "update-binfmts", "mandb", "ucfr", "setup_colors", "shadowconfig",
-})  # fmt: skip
 # These only look, and what they find is not known here; but not with the options beside them.
 _QUERIES = frozenset({
     "grep", "egrep", "fgrep", "sed", "awk", "cut", "tr", "sort", "uniq", "wc", "head", "tail", "ls", "find", "cat",
@@ -62,16 +59,27 @@ class Commands:
         self._accounts = accounts
         self._architecture = architecture
         self._answers: dict[str, str | None] = {}
+        self._is_shared: Callable[[str], bool] = lambda _: False
+        self._temporaries = 0
         self._known: dict[str, Callable[[Call, Interpreter], Result | None]] = {
             "[": self._test, "test": self._test, ".": self._source, "which": self._which, "command": self._which,
             "type": self._which, "false": lambda *_: FAILED, "echo": self._echo, "printf": self._printf,
             "cat": self._cat, "basename": self._basename, "dirname": self._basename, "dpkg": self._dpkg,
             "dpkg-divert": self._divert, "getent": self._getent, "uname": self._uname,
-            "update-alternatives": self._alternatives, "read": self._read, "db_get": self._answer, "db_set": self._answer,
+            "update-alternatives": self._alternatives, "cut": self._cut,
+            "aa-enabled": lambda *_: FAILED, "aa-status": lambda *_: FAILED, "getcap": lambda *_: DONE,
+            # Layers have no file capabilities: as on file systems without them, scripts fall back to a set-uid bit.
+            "setcap": lambda *_: FAILED, "grep": self._grep,
+            "seq": self._seq, "mktemp": self._temporary, "db_get": self._answer, "db_set": self._answer,
         }  # fmt: skip
 
-    def begin(self, answers: Mapping[str, str | None]) -> None:
-        """Gets ready for another script; ``answers`` is what debconf answers to questions by name."""
+    def begin(self, answers: Mapping[str, str | None], *, is_shared: Callable[[str], bool]) -> None:
+        """Gets ready for another script.
+
+        ``answers`` is what debconf answers to questions by name; ``is_shared`` says whether another package
+        ships a file of that path.
+        """
+        self._is_shared = is_shared
         self.reasons.clear()
         self.files.umask = 0o022
         self._answers = dict(answers)
@@ -81,7 +89,7 @@ class Commands:
         name = posixpath.basename(call.name)
         if name in self._known and (result := self._known[name](call, shell)) is not None:
             return result
-        if name in _NO_EFFECT:
+        if name in LEFT_OUT or any(word and word.endswith("/py_compile.py") for word in call.arguments):
             return DONE
         if name in _QUERIES and not _CHANGING & set(call.arguments):
             return UNKNOWN
@@ -92,7 +100,21 @@ class Commands:
                 raise NotUnderstood
             return Result(self._change(name, words), "")
         except NotUnderstood:
-            return self._report(name, call)
+            has_own = name in FILE_COMMANDS or name in ACCOUNT_COMMANDS
+            return (None if has_own else self._follow(call)) or self._report(name, call)
+
+    def _follow(self, call: Call) -> Result | None:
+        """What comes of a program of the image that is a shell script itself; None for any other."""
+        words = [word for word in call.arguments if word is not None]
+        path = self._program(call.name) if call.sure and len(words) == len(call.arguments) else None
+        text = (self._tree.read(path) or b"").decode("utf-8", "replace") if path else ""
+        if not SHELL_SCRIPT.match(text):
+            return None
+        host = Host(self.run, self.write, self._tree.glob)
+        try:
+            return Interpreter(host, (f"/{path}", *words), {}).run_script(text)
+        except ShellSyntaxError:
+            return None
 
     def write(self, path: str, text: str | None, append: bool, sure: bool) -> None:  # noqa: FBT001 - Host's shape
         """Output that a script redirects to ``path``."""
@@ -100,9 +122,9 @@ class Commands:
         try:
             if text is None or not sure:
                 raise NotUnderstood
-            self.files.make(
-                Entry.file(self.files.place(path), before + text.encode(), 0o666 & ~self.files.umask)
-            )
+            self.files.place(path)
+            data = before + text.encode("utf-8", "surrogateescape")
+            self.files.make(self._tree.rewritten(path, data, 0o666 & ~self.files.umask))
         except NotUnderstood:
             self.reasons.append(f"writes {path or 'a file'}")
 
@@ -118,6 +140,8 @@ class Commands:
             return FILE_COMMANDS[name](self.files, words)
         if name in ACCOUNT_COMMANDS:
             return ACCOUNT_COMMANDS[name](self._accounts, words, self.files)
+        if name in PROGRAM_COMMANDS:
+            return PROGRAM_COMMANDS[name](self.files, words)
         raise NotUnderstood
 
     def _alternatives(self, call: Call, _: Interpreter) -> Result:
@@ -126,11 +150,16 @@ class Commands:
             return UNKNOWN
         if _ALTERNATIVE_REMOVALS & set(words):
             return DONE
-        choice = parse_install(words) if len(words) == len(call.arguments) and call.sure else None
-        if choice is None:
+        choice = parse_install(words) if len(words) == len(call.arguments) else None
+        if choice is None or not (call.sure or self._is_chosen(choice)):
             return self._report("update-alternatives", call)
+        if not call.sure:
+            return DONE
         self.choices.append(choice)
         return DONE
+
+    def _is_chosen(self, choice: Choice) -> bool:
+        return any((one.link, one.path) == (choice.link, choice.path) for one in self.choices)
 
     def _test(self, call: Call, _: Interpreter) -> Result:
         words = call.arguments[:-1] if call.name == "[" else call.arguments
@@ -166,7 +195,13 @@ class Commands:
         return Result(True)
 
     def _cat(self, call: Call, _: Interpreter) -> Result:
-        return Result(True, call.stdin) if not call.arguments else UNKNOWN
+        if not call.arguments:
+            return Result(True, call.stdin)
+        if None in call.arguments:
+            return UNKNOWN
+        read = [self._tree.read(str(word)) for word in call.arguments]
+        known = [data.decode("utf-8", "surrogateescape") for data in read if data is not None]
+        return Result(len(known) == len(read), "".join(known))
 
     def _basename(self, call: Call, _: Interpreter) -> Result:
         words = [word for word in call.arguments if word is not None]
@@ -188,7 +223,10 @@ class Commands:
         if call.arguments[:1] == ("--truename",) and len(call.arguments) == 2:
             return Result(True, f"{call.arguments[1]}\n")
         looks = {"--list", "--listpackage", "--no-rename"} & set(call.arguments)
-        return DONE if looks else None
+        path = (call.arguments or (None,))[-1]
+        # Where nobody else has such a file, there is nothing to be moved out of the way.
+        spares = path is not None and call.sure and path not in self._tree and not self._is_shared(path)
+        return DONE if looks or spares else None
 
     def _getent(self, call: Call, _: Interpreter) -> Result:
         if len(call.arguments) != 2 or call.arguments[1] is None:
@@ -207,10 +245,42 @@ class Commands:
             shell.assign("RET", self._answers.get(question))
         return DONE
 
-    def _read(self, call: Call, shell: Interpreter) -> Result:
-        for name in call.arguments:
-            shell.assign(name or "", None)
-        return UNKNOWN
+    def _grep(self, call: Call, _: Interpreter) -> Result | None:
+        options, *rest = (*call.arguments, None)
+        if options not in ("-qF", "-qFx") or len(rest) != 3 or rest[0] is None or rest[1] is None:
+            return None
+        lines = (self._tree.read(rest[1]) or b"").decode("utf-8", "replace").splitlines()
+        return Result(rest[0] in lines if options == "-qFx" else any(rest[0] in line for line in lines), "")
+
+    def _cut(self, call: Call, _: Interpreter) -> Result:
+        options = re.fullmatch(r"-d ?(.) -f ?(\d+)", " ".join(word or "" for word in call.arguments))
+        if options is None or call.stdin is None:
+            return UNKNOWN
+        rows = (line.split(options[1]) for line in call.stdin.splitlines())
+        at = int(options[2]) - 1
+        # A line without the delimiter stays whole.
+        picked = (row[0] if len(row) == 1 else "".join(row[at : at + 1]) for row in rows)
+        return Result(True, "".join(f"{text}\n" for text in picked))
+
+    def _seq(self, call: Call, _: Interpreter) -> Result:
+        try:
+            first, *step, last = [
+                int(word or "") for word in ("1", *call.arguments)[-max(2, len(call.arguments)) :]
+            ]
+        except ValueError:
+            return UNKNOWN
+        by = step[0] if step else 1
+        return Result(
+            True, "".join(f"{number}\n" for number in range(first, last + (1 if by > 0 else -1), by or 1))
+        )
+
+    def _temporary(self, call: Call, _: Interpreter) -> Result:
+        if not call.sure or "-d" in call.arguments:
+            return UNKNOWN
+        self._temporaries += 1
+        path = f"/{TEMPORARY}{self._temporaries}"
+        self.files.make(Entry.file(path.lstrip("/"), b"", 0o600))
+        return Result(True, f"{path}\n")
 
     def _uname(self, call: Call, _: Interpreter) -> Result:
         return Result(True, "Linux\n") if call.arguments in ((), ("-s",)) else UNKNOWN

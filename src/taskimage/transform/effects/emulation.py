@@ -13,10 +13,11 @@ from taskimage.transform.effects.accountfiles import account_files
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.alternatives import alternative_links
 from taskimage.transform.effects.authorities import trusted_authorities
-from taskimage.transform.effects.base import directories, local_time, login_shells, system_links
+from taskimage.transform.effects.base import directories, login_shells, system_links
 from taskimage.transform.effects.certificates import SHIPPED, java_keystore, trusted_certificates
 from taskimage.transform.effects.dpkg import package_records, recorded
 from taskimage.transform.effects.ldcache import linker_cache
+from taskimage.transform.effects.region import local_time, locale_list, paper_size
 from taskimage.transform.effects.scripts import Unhandled, follow_scripts
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.effects.upgrades import (
@@ -138,6 +139,9 @@ def _configure(
     made.add(overridden(debs, below, accounts))
     made.remove(obsolete_files(debs, below, known, replaced))
     made.add(local_time(tree, below=below))
+    made.add(locale_list(tree))
+    if "libpaper1" in names:
+        made.add(paper_size(tree))
     before = Tree(below.below("") if made.is_based else system_links(tree))
     versions = {name: item.version for name, item in replaced.items() if item.is_installed}
     scripts = follow_scripts(debs, before, tree, accounts, architecture=platform.debian, replaced=versions)

@@ -31,9 +31,12 @@ class Files:
         self.accounts = accounts
         self.made: dict[str, Entry] = {}
         self.umask = 0o022
+        self._new: set[str] = set()  # of those made, what was not there before
 
     def make(self, entry: Entry) -> None:
         """Puts ``entry`` into the tree."""
+        if self.tree.get(entry.path) is None:
+            self._new.add(entry.path)
         self.made[entry.path] = entry
         self.tree.add(entry)
 
@@ -50,9 +53,14 @@ class Files:
         return place
 
     def remove(self, words: Sequence[str]) -> bool:
-        # On a first installation nothing is left over from before; what packages ship must stay.
-        if any(self.tree.file(word) for word in words if word.startswith("/")):
-            raise NotUnderstood
+        for word in words:
+            # On a first installation nothing is left over from before; what packages ship must stay.
+            if word.startswith("/") and (file := self.tree.file(word)) is not None:
+                if file.path not in self._new:
+                    raise NotUnderstood
+                self._new.remove(file.path)
+                del self.made[file.path]
+                self.tree.remove(file.path)
         return True
 
     def set_umask(self, words: Sequence[str]) -> bool:
@@ -90,11 +98,13 @@ class Files:
         options, paths = _options(words)
         if len(paths) != 2 or options.keys() - set("apfdnTZ"):
             raise NotUnderstood
-        source = self.tree.file(paths[0])
-        if source is None or self.tree.is_directory(paths[1]):
+        source, target = self.tree.file(paths[0]), paths[1]
+        if source is None:
             raise NotUnderstood
-        if "n" not in options or paths[1] not in self.tree:
-            self.make(replace(source, path=self.place(paths[1])))
+        if self.tree.is_directory(target):
+            target = posixpath.join(target, posixpath.basename(paths[0]))
+        if "n" not in options or target not in self.tree:
+            self.make(replace(source, path=self.place(target)))
         return True
 
     def install(self, words: Sequence[str]) -> bool:
@@ -110,7 +120,7 @@ class Files:
         return True
 
     def copy_config(self, words: Sequence[str]) -> bool:
-        paths = [word for word in words if not word.startswith("-")]
+        paths = _options(words, values="S")[1]
         if len(paths) == 2:
             return paths[1] in self.tree or self.copy(paths)
         # With one path ucf only looks, or forgets.
@@ -191,7 +201,8 @@ FILE_COMMANDS: Mapping[str, Callable[[Files, Sequence[str]], bool]] = {
 _LONG = {
     "--parents": "p", "--recursive": "R", "--verbose": "v", "--force": "f", "--directory": "d", "--quiet": "q",
     "--no-dereference": "h", "--preserve": "p", "--no-target-directory": "T", "--mode": "m", "--owner": "o",
-    "--group": "g", "--symbolic": "s",
+    "--group": "g", "--symbolic": "s", "--sum-file": "S", "--src-dir": "S", "--debconf-ok": "q",
+    "--purge": "q", "--three-way": "q",
 }  # fmt: skip
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.alternatives import Choice
-from taskimage.transform.effects.commands import Commands
-from taskimage.transform.effects.shell.interpreter import Host, Interpreter
+from taskimage.transform.effects.commands import SHELL_SCRIPT, TEMPORARY, Commands
+from taskimage.transform.effects.shell.host import Host
+from taskimage.transform.effects.shell.interpreter import Interpreter
 from taskimage.transform.effects.shell.nodes import ShellSyntaxError
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
 __all__ = ["Followed", "Unhandled", "follow_scripts"]
 
-# What these do is made by the other modules here (accounts, certificates, time zone, caches, bytecode), or
+# What these do is made by the other modules here (accounts, certificates, regional settings, caches, bytecode), or
 # is about upgrades and running systems alone.
 _ELSEWHERE = re.compile(
-    r"base-passwd|ca-certificates(-java)?|dash|debconf|libc6|(lib)?python3\.\d+(-minimal|-stdlib)?|passwd|tzdata"
+    r"base-passwd|ca-certificates(-java)?|dash|debconf|libc6|libpaper1|locales|(lib)?python3\.\d+(-minimal|-stdlib)?|passwd|tzdata"
 )
 _TEMPLATE = re.compile(r"^(Template|Default): *(.*?) *$", re.MULTILINE)
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
@@ -62,12 +64,21 @@ def follow_scripts(
     followed = [deb for deb in _configuration_order(debs) if not _ELSEWHERE.fullmatch(deb.package)]
     first = Commands(before, accounts, architecture=architecture)
     after = Commands(tree, accounts, architecture=architecture)
-    unknown = [reason for deb in followed for reason in _run_all(deb, first, "preinst", replaced)]
+
+    def run_all(commands: Commands, script: str) -> list[Unhandled]:
+        return [
+            reason
+            for deb in followed
+            for reason in _run_all(deb, commands, script, replaced, is_shared=partial(_is_shared, debs, deb))
+        ]
+
+    unknown = run_all(first, "preinst")
     for entry in first.files.made.values():
         tree.add(entry)
-    unknown += [reason for deb in followed for reason in _run_all(deb, after, "postinst", replaced)]
+    unknown += run_all(after, "postinst")
+    made = {**first.files.made, **after.files.made}
     return Followed(
-        entries=tuple({**first.files.made, **after.files.made}.values()),
+        entries=tuple(entry for path, entry in made.items() if not path.startswith(TEMPORARY)),
         choices=(*first.choices, *after.choices),
         unknown=tuple(sorted(unknown)),
     )
@@ -98,12 +109,25 @@ def _needs(deb: Deb) -> set[str]:
     return names | {"base-files", "base-passwd"}
 
 
-def _run_all(deb: Deb, commands: Commands, script: str, replaced: Mapping[str, str]) -> Iterator[Unhandled]:
+def _is_shared(debs: Sequence[Deb], deb: Deb, path: str) -> bool:
+    """Whether another package than ``deb`` has a file at ``path``."""
+    others = (other for other in debs if other.package != deb.package)
+    return any(entry.path == path.lstrip("/") for other in others for entry in other.entries)
+
+
+def _run_all(
+    deb: Deb,
+    commands: Commands,
+    script: str,
+    replaced: Mapping[str, str],
+    *,
+    is_shared: Callable[[str], bool],
+) -> Iterator[Unhandled]:
     """Run ``script`` of ``deb``, if it has one, as dpkg calls it (policy 6.5)."""
     if script not in deb.scripts:
         return
     before = replaced.get(deb.package, "")
-    commands.begin(_defaults(deb))
+    commands.begin(_defaults(deb), is_shared=is_shared)
     if script == "preinst":
         _run(deb, commands, script, ("upgrade", before, deb.version) if before else ("install",))
     else:
@@ -124,7 +148,7 @@ def _defaults(deb: Deb) -> dict[str, str | None]:
 def _run(deb: Deb, commands: Commands, script: str, arguments: Sequence[str]) -> None:
     text = deb.scripts[script].decode("utf-8", "replace")
     first = text.partition("\n")[0]
-    if not re.match(r"#!\s*/(usr/)?bin/(env )?(ba|da)?sh\b", first):
+    if not SHELL_SCRIPT.match(first):
         commands.reasons.append(f"is no shell script: {first:.80}")
         return
     variables = {

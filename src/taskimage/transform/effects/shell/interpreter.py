@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from taskimage.transform.effects.shell.expansion import MAX_TEXT, Variables, matches
+from taskimage.transform.effects.shell.host import Call, Host, Result
 from taskimage.transform.effects.shell.nodes import (
     AndOr,
     Case,
@@ -29,43 +29,10 @@ from taskimage.transform.effects.shell.nodes import (
 )
 from taskimage.transform.effects.shell.parser import parse_script
 
-__all__ = ["Call", "Host", "Interpreter", "Result"]
+__all__ = ["Interpreter"]
 
 # A script that takes longer does not end, or does too much to be followed.
 MAX_STEPS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a command ended, and what it printed; None where that cannot be known."""
-
-    status: bool | None
-    output: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A command that is no part of the shell: its words (None: unknown), and what decides its meaning.
-
-    ``sure`` says that it certainly runs; ``stdin`` is a here-document's text.
-    """
-
-    name: str
-    arguments: tuple[str | None, ...]
-    stdin: str | None
-    sure: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What the interpreter asks of the world.
-
-    It runs a command, writes a file (path, text, append, sure), and gives the paths that match a pattern.
-    """
-
-    run: Callable[[Call, Interpreter], Result]
-    write: Callable[[str, str | None, bool, bool], None]
-    glob: Callable[[str], list[str]]
 
 
 class _Exit(Exception):
@@ -95,16 +62,20 @@ class Interpreter:
         self._functions: dict[str, Command] = {}
         self._doubts = 0
         self._steps = 0
+        self._input: list[str] | None = None  # the lines that are there to be read; None: not known
         self._by_kind: dict[type, Callable[[Any], Result]] = {
             Simple: self._simple, AndOr: self._and_or, Pipeline: self._pipeline, If: self._if, For: self._for,
             While: self._while, Case: self._case, Group: self._group, Function: self._define,
         }  # fmt: skip
 
-    def run_script(self, text: str) -> None:
-        """Runs a whole script. Raises ShellSyntaxError for what is not understood."""
+    def run_script(self, text: str) -> Result:
+        """How a whole script ends. Raises ShellSyntaxError for what is not understood."""
         try:
-            with suppress(_Exit, _Return, _Loop):
-                self.run(parse_script(text))
+            return self.run(parse_script(text))
+        except _Exit as end:
+            return Result(None if self._doubts else end.good)
+        except (_Return, _Loop):
+            return Result(None)
         except RecursionError as error:
             raise ShellSyntaxError("it calls itself without end") from error
 
@@ -162,10 +133,13 @@ class Interpreter:
         if len(command.commands) == 1:
             result = self._execute(command.commands[0])
             return Result(None if result.status is None else not result.status, result.output)
+        output = self._stdin(())
         for part in command.commands:
-            with self.doubt():
-                self._execute(part)
-        return Result(None)
+            result = Result(None)
+            with self.doubt(), self._reading(output):
+                result = self._execute(part)
+            output = result.output
+        return result if output is not None else Result(None)
 
     def _if(self, command: If) -> Result:
         for condition, body in command.branches:
@@ -227,8 +201,26 @@ class Interpreter:
         return Result(None if value is None else True)
 
     def _group(self, command: Group) -> Result:
-        result = self.run(command.body)
+        with self._reading(self._stdin(command.redirects)):
+            result = self.run(command.body)
         return self._redirected(result, command.redirects)
+
+    @contextmanager
+    def _reading(self, text: str | None) -> Iterator[None]:
+        """What runs inside reads ``text``."""
+        before = self._input
+        self._input = None if text is None else text.splitlines(keepends=True)
+        try:
+            yield
+        finally:
+            self._input = before
+
+    def _stdin(self, redirects: tuple[Redirect, ...]) -> str | None:
+        """What is left to read, or a here-document among ``redirects``; None where that is not known."""
+        for redirect in redirects:
+            if redirect.operator.startswith("<"):
+                return self._variables.text(redirect.target) if redirect.operator == "<<" else None
+        return None if self._input is None else "".join(self._input)
 
     def _simple(self, command: Simple) -> Result:
         assigned = {name: self._variables.text(word) for name, word in command.assignments}
@@ -253,8 +245,8 @@ class Interpreter:
             raise _Loop
         if name in ("local", "export", "readonly", "declare", "typeset"):
             return self._declare(arguments)
-        if name in ("set", "shift", "unset"):
-            return self._builtin(name, arguments)
+        if name in ("set", "shift", "unset", "read"):
+            return self._builtin(name, arguments, redirects)
         if name == "exec" and arguments:
             self._call(arguments, redirects)
             raise _Exit(good=True)
@@ -262,13 +254,25 @@ class Interpreter:
             return self.run(parse_script(" ".join(map(str, arguments))))
         if name in self._functions:
             return self._function(name, arguments)
-        stdin = next(
-            (self._variables.text(redirect.target) for redirect in redirects if redirect.operator == "<<"),
-            None,
-        )
+        stdin = self._stdin(redirects)
         return self._host.run(
             Call(name=name, arguments=tuple(arguments), stdin=stdin, sure=not self._doubts), self
         )
+
+    def _read(self, arguments: list[str | None], redirects: tuple[Redirect, ...]) -> Result:
+        lines = None if any(redirect.operator.startswith("<") for redirect in redirects) else self._input
+        names = [name for name in arguments if name is None or not name.startswith("-")] or ["REPLY"]
+        if lines is None or self._doubts or None in names:
+            values: list[str | None] = [None] * len(names)
+            result = Result(None)
+        else:
+            line = lines.pop(0) if lines else None
+            words = (line or "").split(maxsplit=len(names) - 1)
+            values = [*(word.rstrip() for word in words), *[""] * (len(names) - len(words))]
+            result = Result(line is not None, "")
+        for name, value in zip(names, values, strict=True):
+            self.assign(name or "", value)
+        return result
 
     def _declare(self, arguments: list[str | None]) -> Result:
         for argument in arguments:
@@ -277,7 +281,9 @@ class Interpreter:
                 self.assign(name, value)
         return Result(True, "")
 
-    def _builtin(self, name: str, arguments: list[str | None]) -> Result:
+    def _builtin(self, name: str, arguments: list[str | None], redirects: tuple[Redirect, ...]) -> Result:
+        if name == "read":
+            return self._read(arguments, redirects)
         if name == "shift":
             del self._variables.arguments[1:2]
         elif name == "unset":
