@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, IntegrityError
-from taskimage.model.events import Done, Moved, Started, counted
+from taskimage.model.events import Done, Moved, Started, Warned, counted
 from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.model.user import User
