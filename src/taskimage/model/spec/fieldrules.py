@@ -11,6 +11,7 @@ from typing import Any
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
 from taskimage.model.spec.builderoptions import option_problems
+from taskimage.model.spec.copymode import COPY_MODES, CopyFileDetection, copy_mode
 from taskimage.model.spec.problem import Key, SpecProblem
 
 __all__ = ["VERSIONS", "field_problems"]
@@ -34,7 +35,8 @@ def field_problems(values: Mapping[str, Any]) -> Problems:
     for name, value in sound.items():
         if name in _GRAMMARS:
             yield from _GRAMMARS[name]((name,), value)
-    if "source_copy_mode" in sound and not values.get("source_root"):
+    mode = copy_mode(sound.get("source_copy_mode"))
+    if mode not in (None, CopyFileDetection.NO_COPY) and not values.get("source_root"):
         yield SpecProblem(
             ("source_copy_mode",), "source_copy_mode is set and source_root is not", "set source_root as well"
         )
@@ -120,6 +122,11 @@ def _pairs(key: Key, value: Any) -> Problems:
             yield SpecProblem.wrong((*key, index), pair, "[file, mount path]")
 
 
+def _copy_mode(key: Key, value: Any) -> Problems:
+    if copy_mode(value) is None:
+        yield SpecProblem.wrong(key, value, f"one of {', '.join(COPY_MODES)}")
+
+
 def _base_image(key: Key, value: Any) -> Problems:
     if isinstance(value, Mapping):
         yield from _plain(key, value)
@@ -138,6 +145,7 @@ _SHAPES: Mapping[str, Callable[[Key, Any], Problems]] = {
     "pip_secret_mounts": _pairs,
     "entrypoint": _texts,
     "commands": _texts,
+    "source_copy_mode": _copy_mode,
     "copy": _texts,
     "runtime_packages": _texts,
     "builder_options": _options,

@@ -58,8 +58,6 @@ def _unserved_choices(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
         yield ("base_image",), "base_image is a spec, which is not served yet; wanted an image's identifier"
     if spec.builder not in _BUILDERS:
         yield ("builder",), f"builder {spec.builder!r} is another one; wanted taskimage, default or none"
-    if (mode := spec.source_copy_mode) is not None and mode.lower() != "all":
-        yield ("source_copy_mode",), f"source_copy_mode {mode!r} is not served; wanted all, for every file"
     if spec.requirements and PurePosixPath(spec.requirements).suffix in (".lock", ".toml"):
         kind = PurePosixPath(spec.requirements).name
         yield ("requirements",), f"requirements in a {kind!r} are not served yet; wanted a requirements.txt"
