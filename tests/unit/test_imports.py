@@ -25,6 +25,7 @@ EXCEPTIONS = {
     ("taskimage.model.image", "taskimage.verbs.namesake"),
     ("taskimage.model.image", "taskimage.verbs.pin"),
     ("taskimage.model.spec", "taskimage.adapters.specfiles"),
+    ("taskimage.model.spec", "taskimage.adapters.thispython"),
 }
 
 # A module that another one builds on may ask it for what is seldom wanted, when that is wanted.

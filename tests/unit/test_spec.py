@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import pickle
+import sys
+from importlib import metadata
 from typing import Any
 
 import pytest
 
-from taskimage.model.errors import CannotBuild, InvalidSpec
+from taskimage.model.errors import CannotBuild, InvalidSpec, InvalidValue, NotFound
 from taskimage.model.oci import Platform
 from taskimage.model.spec import FIELDS, ImageSpec
 from taskimage.model.spec.builderoptions import BuilderOptions
+from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.frozen import FrozenMap, freeze, thaw
 from taskimage.model.spec.problem import dotted
 from taskimage.model.spec.served import check_served, unserved
+
+
+class Theirs(enum.Enum):
+    """As flytekit's enumeration is."""
+
+    NO_COPY = 3
 
 
 def test_fields_are_flytekits_in_its_order() -> None:
@@ -95,6 +105,9 @@ GOOD: list[dict[str, Any]] = [
     {"pip_secret_mounts": [("a", "b")]},
     {"pip_secret_mounts": [["a", "b"]]},
     {"source_root": "src", "source_copy_mode": "all"},
+    {"source_root": "src", "source_copy_mode": "Auto"},
+    {"source_root": "src", "source_copy_mode": CopyFileDetection.LOADED_MODULES},
+    {"source_copy_mode": "none"},
     {"builder_options": {"taskimage": None}},
     {"builder_options": {"taskimage": {"runtime": "none", "suite": "trixie", "bytecode": None}}},
 ]
@@ -134,6 +147,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"requirements": ""}, "requirements is ''"),
     ({"source_root": ""}, "source_root is ''"),
     ({"source_copy_mode": "all"}, "source_root is not"),
+    (
+        {"source_root": "a", "source_copy_mode": "loaded"},
+        "source_copy_mode is 'loaded'; wanted one of all, auto, none",
+    ),
+    ({"source_root": "a", "source_copy_mode": 2}, "wanted one of all, auto, none"),
     ({"pip_secret_mounts": ["a"]}, "pip_secret_mounts[0] is 'a'"),
     ({"builder_options": []}, "builder_options is []; wanted a mapping"),
     ({"builder_options": {"taskimage": 1}}, "builder_options.taskimage is 1"),
@@ -193,6 +211,94 @@ def test_the_platform_is_flytekits(spec: ImageSpec, machine: str, expected: str)
     assert spec.platforms(machine=machine) == (Platform.parse(expected),)
 
 
+class TestAnother:
+    """Every method gives another spec and leaves the one that it is asked of as it was."""
+
+    @pytest.mark.parametrize(
+        ("method", "field"),
+        [
+            ("with_packages", "packages"),
+            ("with_apt_packages", "apt_packages"),
+            ("with_commands", "commands"),
+            ("with_copy", "copy"),
+            ("with_runtime_packages", "runtime_packages"),
+        ],
+    )
+    def test_one_or_several_are_added_to_what_is_there(self, method: str, field: str) -> None:
+        bare = ImageSpec()
+        one = getattr(bare, method)("a")
+        assert getattr(getattr(one, method)(["b", "c"]), field) == ("a", "b", "c")
+        assert getattr(one, field) == ("a",)
+        assert bare == ImageSpec()
+
+    def test_options_of_the_same_builder_are_replaced_and_others_stay(self) -> None:
+        spec = ImageSpec(builder_options={"taskimage": {"bytecode": False}, "x": 1})
+        assert spec.with_builder_options({"taskimage": {"suite": "trixie"}, "y": 2}).builder_options == {
+            "taskimage": {"suite": "trixie"},
+            "x": 1,
+            "y": 2,
+        }
+
+    def test_what_makes_no_sense_is_refused(self) -> None:
+        with pytest.raises(InvalidSpec, match=r"copy\[0\] is '/etc'"):
+            ImageSpec().with_copy("/etc")
+
+    def test_what_is_forced_stays_forced_and_has_the_same_name(self) -> None:
+        forced = ImageSpec().force_push().with_packages("a")
+        assert forced.forced
+        assert not ImageSpec().forced
+        assert (forced, forced.id) == (ImageSpec(packages=["a"]), ImageSpec(packages=["a"]).id)
+
+
+class TestEnvironment:
+    """What a spec takes from the Python that runs."""
+
+    def test_packages_are_pinned_at_the_versions_that_are_installed(self) -> None:
+        spec = ImageSpec.from_env(pinned_packages=["PyYAML"], packages=["other"], name="x")
+        assert spec.packages == ("other", f"PyYAML=={metadata.version('pyyaml')}")
+        assert spec.python_version == "{}.{}".format(*sys.version_info)
+        assert spec.name == "x"
+
+    def test_what_is_not_installed_is_not_found(self) -> None:
+        with pytest.raises(NotFound, match="'no-such' is not installed"):
+            ImageSpec.from_env(pinned_packages=["no-such"])
+
+    def test_another_python_version_contradicts_it(self) -> None:
+        with pytest.raises(InvalidValue, match="python_version is given"):
+            ImageSpec.from_env(python_version="3.11")
+        assert ImageSpec.from_env(python_version=None).packages == ()
+
+    @pytest.mark.parametrize(("image", "expected"), [(None, True), ("another", False), ("its own", True)])
+    def test_it_knows_its_own_image(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        image: str | None,
+        expected: bool,  # noqa: FBT001
+    ) -> None:
+        spec = ImageSpec(name="demo")
+        monkeypatch.delenv("_F_IMG_ID", raising=False)
+        if image is not None:
+            monkeypatch.setenv("_F_IMG_ID", spec.id if image == "its own" else image)
+        assert spec.is_container() is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "NO_COPY"),
+        ({"source_root": "."}, "LOADED_MODULES"),
+        ({"source_root": ".", "source_copy_mode": "AUTO"}, "LOADED_MODULES"),
+        ({"source_root": ".", "source_copy_mode": "all"}, "ALL"),
+        ({"source_root": ".", "source_copy_mode": "none"}, "NO_COPY"),
+        ({"source_root": ".", "source_copy_mode": Theirs.NO_COPY}, "NO_COPY"),
+    ],
+)
+def test_a_mode_is_a_word_or_a_member_of_flytekits_enumeration(values: dict[str, Any], expected: str) -> None:
+    spec = ImageSpec(**values)
+    assert spec.copies is CopyFileDetection[expected]
+    assert not isinstance(spec.source_copy_mode, Theirs)
+
+
 class TestServed:
     """What this version does not build is named, all of it, and nothing else."""
 
@@ -220,7 +326,7 @@ class TestServed:
         spec = ImageSpec(
             cuda="12", cudnn="8", base_image=ImageSpec(), pip_secret_mounts=[("a", "b")], pip_extra_args="--user",
             builder_config={"a": 1}, builder="envd", requirements="pdm.lock", packages=["-r x"],
-            builder_options={"other": {}}, source_root=".", source_copy_mode="auto",
+            builder_options={"other": {}},
         )  # fmt: skip
         with pytest.raises(CannotBuild) as caught:
             check_served(spec)
@@ -237,7 +343,6 @@ class TestServed:
             "requirements",
             "packages",
             "builder_options",
-            "source_copy_mode",
         }
 
     @pytest.mark.parametrize("name", ["pdm.lock", "Pipfile.lock", "a/Cargo.toml", "pylock.a.b.toml"])

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -25,6 +27,7 @@ from taskimage.model.errors import (
     TaskImageError,
 )
 from taskimage.model.spec import ImageSpec
+from taskimage.model.spec.copymode import CopyFileDetection
 
 Tree = dict[str, str]
 Make = Callable[[Tree], Path]
@@ -230,6 +233,50 @@ class TestSourceRoot:
     def test_a_file_is_no_source_root(self, make: Make) -> None:
         with pytest.raises(BadInput, match="not a folder"):
             self.read(make, {"src": ""})
+
+
+class TestSourceCopyMode:
+    """Which files of ``source_root`` are copied; the digests are compared with flytekit's own elsewhere."""
+
+    TREE: ClassVar[Tree] = {"src/loaded.py": "x", "src/other.py": "", "src/sub/loaded.py": "y"}
+
+    @pytest.fixture
+    def folder(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The working directory, whose files named ``loaded.py`` are of loaded modules."""
+        folder = make(self.TREE).parent
+        monkeypatch.chdir(folder)
+        for number, path in enumerate([*folder.rglob("loaded.py"), folder / "gone.py"]):
+            module = ModuleType(f"loaded_{number}")
+            module.__file__ = str(path)
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+        return folder
+
+    @pytest.mark.parametrize("mode", [None, "auto", CopyFileDetection.LOADED_MODULES])
+    def test_a_spec_made_in_python_takes_the_modules_that_are_loaded(
+        self, folder: Path, mode: str | CopyFileDetection | None
+    ) -> None:
+        found = collect(ImageSpec(source_root=str(folder / "src"), source_copy_mode=mode))
+        assert [file.path for file in found.source.files] == ["loaded.py", "sub/loaded.py"]
+        assert found.warnings == ()
+
+    def test_a_relative_root_takes_them_too_and_says_that_the_tag_does_not(self, folder: Path) -> None:
+        found = collect(ImageSpec(source_root="src"))
+        assert [file.path for file in found.source.files] == ["loaded.py", "sub/loaded.py"]
+        assert [warning.hint for warning in found.warnings] == [
+            "make it absolute: str(Path(__file__).parent)"
+        ]
+
+    def test_a_spec_read_from_yaml_takes_every_file_since_reading_loads_none(self, folder: Path) -> None:
+        path = folder / "image.yaml"
+        path.write_text("{source_root: src, source_copy_mode: auto}")
+        assert copied(path) == ["loaded.py", "other.py", "sub/loaded.py"]
+
+    @pytest.mark.parametrize("mode", ["none", CopyFileDetection.NO_COPY])
+    def test_nothing_is_copied_when_that_is_said(self, folder: Path, mode: str | CopyFileDetection) -> None:
+        found = collect(ImageSpec(source_root="src", source_copy_mode=mode))
+        assert found.source.files == ()
+        # flytekit takes text, whatever it says, for every file.
+        assert (found.digests.source_root is None) is isinstance(mode, CopyFileDetection)
 
 
 class TestCopy:

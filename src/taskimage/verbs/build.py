@@ -96,6 +96,7 @@ def build(
     tools = Tools.of(loaded, settings=settings, listener=listener, offline=offline)
     wanted = order(tools, loaded, locked=locked or settings.locked, tag=tag)
     destination = _destination(tools, wanted, push=push, cached=cached)
+    force = force or loaded.spec.forced
     anew = force or verify
     asked = None if anew else destination
     # The tag that flytekit gives is known before anything is resolved, and means whatever it names there.

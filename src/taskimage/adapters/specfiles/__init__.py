@@ -15,11 +15,13 @@ from typing import TypeVar
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, open_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
+from taskimage.adapters.thispython import loaded_files
 from taskimage.model.errors import BadInput, NotFound, TaskImageError, WrongType
 from taskimage.model.events import Warned
 from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE
+from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.problem import Key, dotted
 from taskimage.model.spec.tag import FileDigests
 from taskimage.transform.source import SourceTree, merge
@@ -201,19 +203,37 @@ class _Reading:
             yield name, self._found(key, name, partial(_read, name))
 
     def _source_root(self) -> tuple[SourceTree, str | None]:
-        name = self.spec.source_root
-        if name is None:
+        name, mode, copies = self.spec.source_root, self.spec.source_copy_mode, self.spec.copies
+        if name is None or mode is CopyFileDetection.NO_COPY:
             return SourceTree(), None
-        found = self._tree(("source_root",), name, _md5(), TreeReader.source_root)
-        if self.spec.source_copy_mode is not None:
-            return found.tree, found.md5.hexdigest()
-        # flytekit takes the modules that are loaded then, and reading YAML loads none.
-        self._warn(
-            ("source_root",),
-            "every file of source_root is copied, and flytekit's tag does not follow them",
-            hint="set source_copy_mode: all, so that the tag changes when a file does",
-        )
-        return found.tree, _md5().hexdigest()
+        # Reading YAML loads no module: every file is copied then.
+        modules = copies is CopyFileDetection.LOADED_MODULES and self.spec.origin is None
+        found = self._loaded_modules(name) if modules else self._every_file(name)
+        tree = found.tree if copies is not CopyFileDetection.NO_COPY else SourceTree()
+        if isinstance(mode, str):
+            # Text, whatever it says, is every file for flytekit's tag.
+            return tree, (self._every_file(name) if modules else found).md5.hexdigest()
+        if mode is None and not modules:
+            self._warn(
+                ("source_root",),
+                "every file of source_root is copied, and flytekit's tag does not follow them",
+                hint="set source_copy_mode: all, so that the tag changes when a file does",
+            )
+            return tree, _md5().hexdigest()
+        return tree, found.md5.hexdigest()
+
+    def _every_file(self, name: str) -> _Digested:
+        return self._tree(("source_root",), name, _md5(), TreeReader.source_root)
+
+    def _loaded_modules(self, name: str) -> _Digested:
+        files = list(loaded_files())
+        if not Path(name).is_absolute():
+            self._warn(
+                ("source_root",),
+                "flytekit's tag does not follow the loaded modules of a source_root that is relative",
+                hint="make it absolute: str(Path(__file__).parent)",
+            )
+        return self._tree(("source_root",), name, _md5(), lambda reader, name: reader.loaded(name, files))
 
     def _copy(self) -> tuple[list[SourceTree], str | None]:
         if not self.spec.copy:

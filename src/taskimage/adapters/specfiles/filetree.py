@@ -17,13 +17,14 @@ import functools
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, hash_file, open_checked
 from taskimage.adapters.specfiles.ignorerules import IgnoreRules
+from taskimage.adapters.thispython import is_below
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.transform.entry import StreamBody
@@ -59,9 +60,7 @@ class TreeReader:
 
     def source_root(self, name: str) -> SourceTree:
         """The files of the folder ``name``, right below ``/root``, without those that are to be ignored."""
-        top = self.folder / name
-        if not top.is_dir():
-            raise BadInput("source_root is not a folder", where=str(top))
+        top = self._folder(name)
         rules = IgnoreRules.read(top)
         bounds = (os.path.realpath(self.folder), os.path.realpath(top))
         # flytekit compares its rules with the path as a walk of `name` gives it: relative to the working
@@ -77,6 +76,24 @@ class TreeReader:
             if self._digest(path, relative) and not rules.ignores(relative):
                 files.append((relative, _checked_link(path, bounds)))
         return SourceTree.of(self._files(files))
+
+    def loaded(self, name: str, modules: Sequence[str]) -> SourceTree:
+        """Those of ``modules``, the files of loaded modules, that are in the folder ``name``, right below ``/root``."""
+        top = os.path.realpath(self._folder(name))
+        # flytekit compares paths as they are written, and takes a file in for each module that names it.
+        for path in sorted(modules):
+            if is_below(path, name):
+                self._digest(path, os.path.relpath(path, name))
+        real = {os.path.realpath(path) for path in modules if _mode(path) is not None}
+        return SourceTree.of(
+            self._files([(os.path.relpath(path, top), path) for path in sorted(real) if is_below(path, top)])
+        )
+
+    def _folder(self, name: str) -> Path:
+        top = self.folder / name
+        if not top.is_dir():
+            raise BadInput("source_root is not a folder", where=str(top))
+        return top
 
     def _digest(self, path: str, relative: str) -> bool:
         """Take the file ``path`` in as flytekit does; False for what it passes over."""

@@ -12,6 +12,7 @@ from taskimage.model.oci import Platform
 from taskimage.model.oci.platform import ARCHITECTURES
 from taskimage.model.shown import shown
 from taskimage.model.spec.builderoptions import BUILDER_OPTIONS, misplaced
+from taskimage.model.spec.copymode import COPY_MODES, CopyFileDetection, copy_mode
 from taskimage.model.spec.problem import Key, SpecProblem, dotted, suggestion
 from taskimage.model.spec.rules import (
     ANYTHING,
@@ -48,7 +49,8 @@ def field_problems(values: Mapping[Any, Any], *, within: Key = ()) -> Problems:
             yield from problems
             if not problems:
                 sound.add(name)
-    if "source_copy_mode" in sound and not values.get("source_root"):
+    mode = copy_mode(values.get("source_copy_mode"))
+    if mode not in (None, CopyFileDetection.NO_COPY) and not values.get("source_root"):
         message = "source_copy_mode is set and source_root is not"
         yield SpecProblem((*within, "source_copy_mode"), message, "set source_root as well")
 
@@ -72,6 +74,11 @@ _ELSEWHERE = {
 
 
 # -- rules of single fields --------------------------------------------------------------------------------
+
+
+def _copy_mode(key: Key, value: Any) -> Problems:
+    if copy_mode(value) is None:
+        yield SpecProblem.wrong(key, value, f"one of {', '.join(COPY_MODES)}")
 
 
 def _base_image(key: Key, value: Any) -> Problems:
@@ -223,7 +230,7 @@ RULES: Mapping[str, Rule] = {
     "entrypoint": TEXTS,
     "commands": each(matching(r"[\s\S]*\S[\s\S]*", "a command")),
     "tag_format": both(TEXT, Rule(_tag_format, _TAG_FORMAT)),
-    "source_copy_mode": TEXT,
+    "source_copy_mode": Rule(_copy_mode, {"type": "string", "pattern": f"^(?:{_any_case(COPY_MODES)})$"}),
     "copy": each(
         matching(
             r"(?!/)(?!(?:[\s\S]*/)?\.\.(?:/|$))[\s\S]+",

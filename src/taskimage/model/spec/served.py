@@ -71,8 +71,6 @@ def _unserved_choices(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
         yield ("python_exec",), "python_exec names an interpreter of a base image, and there is no base_image"
     if spec.builder not in _BUILDERS:
         yield ("builder",), f"builder {spec.builder!r} is another one; wanted taskimage, default or none"
-    if (mode := spec.source_copy_mode) is not None and mode.lower() != "all":
-        yield ("source_copy_mode",), f"source_copy_mode {mode!r} is not served; wanted all, for every file"
     yield from _unserved_requirements(spec)
 
 

@@ -12,19 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskimage.model.spec import FIELDS, ImageSpec
+from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.frozen import thaw
 
 __all__ = ["FileDigests", "image_name", "spec_id", "spec_tag"]
 
 # Fields that flytekit leaves out, since they do not change the image.
 _NOT_HASHED = frozenset({"pip_secret_mounts", "builder", "runtime_packages"})
-
-
-class _LoadedModules:
-    """flytekit's mode for a source_root without one, which is hashed as it prints itself."""
-
-    def __repr__(self) -> str:
-        return "<CopyFileDetection.LOADED_MODULES: 1>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +68,7 @@ def _hashed(spec: ImageSpec, *, machine: str) -> dict[str, Any]:
         if name == "platform":
             value = spec.platform_text(machine=machine)
         elif name == "source_copy_mode" and value is None and spec.source_root is not None:
-            value = _LoadedModules()
+            value = CopyFileDetection.LOADED_MODULES  # which flytekit sets then
         elif isinstance(value, ImageSpec):
             value = _hashed(value, machine=machine)
         if value is not None and name not in _NOT_HASHED:
