@@ -16,6 +16,7 @@ from taskimage.model.events import Done, Notice, Started, counted
 from taskimage.model.lock import BasePin, CondaPin, DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
+from taskimage.transform.runtime import CONDA
 from taskimage.verbs.base import Base, pin_base
 from taskimage.verbs.conda import environment
 from taskimage.verbs.placed import placed
@@ -186,6 +187,7 @@ def _on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[Pla
         )
     found = [one for one in facts.interpreters if wants.python in (one.version, one.minor)]
     if of_conda := _of_conda(wants):
+        _check_no_conda(wants, facts)
         python = of_conda
     elif found:
         python = PythonPin(version=found[0].version, source="base", path=found[0].executable)
@@ -204,6 +206,17 @@ def _on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[Pla
         apt=apt,
         installed=found[0].distributions if found else (),
     )
+
+
+def _check_no_conda(wants: Wants, facts: BaseFacts) -> None:
+    prefix = CONDA.strip("/")
+    inside = [one for one in facts.interpreters if one.executable.startswith(f"{CONDA}/")]
+    if inside or prefix in facts.links:
+        raise CannotBuild(
+            f"the base image {wants.base_image!r} has an environment at {CONDA!r} itself, where that of"
+            " conda_packages would be",
+            hint="use a base image without conda, or the base's environment without conda_packages",
+        )
 
 
 def _tell_other_pythons(tools: Tools, wants: Wants, facts: BaseFacts) -> None:
