@@ -74,11 +74,10 @@ def test_every_problem_of_a_file_is_told_with_its_place(case: Case, text: str, p
 
 
 def test_everything_that_is_not_served_is_named_with_its_place(case: Case) -> None:
-    case.spec(cuda="12.4", conda_packages=["faiss"], commands=["ls"], pip_extra_args="--pre")
+    case.spec(cuda="12.4", commands=["ls"], pip_extra_args="--pre")
     said = case.fails(7)
     assert re.findall(r"image\.yaml:\d+:\d+: (\w+) is not served yet", said) == [
         "cuda",
-        "conda_packages",
         "commands",
         "pip_extra_args",
     ]

@@ -214,9 +214,9 @@ def test_of_very_many_problems_the_first_are_told() -> None:
 
 
 def test_what_is_not_served_has_its_place() -> None:
-    spec = read("name: a\nconda_packages: [x]\npackages:\n  - numpy\n  - -r other.txt\n")
+    spec = read("name: a\ncommands: [ls]\npackages:\n  - numpy\n  - -r other.txt\n")
     assert unserved(spec) == (
-        "image.yaml:2:17: conda_packages is not served yet",
+        "image.yaml:2:11: commands is not served yet",
         "image.yaml:5:5: packages[1] is '-r other.txt': options among packages are not served",
     )
 
