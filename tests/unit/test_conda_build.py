@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.sources import Mirror
 
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
+from taskimage.testing import Files, Registry, make_image
 
 SITE = "opt/conda/lib/python3.11/site-packages"
 
@@ -195,6 +197,46 @@ def test_an_error_says_where_the_spec_asks_for_it(case: Case, forge: Channel) ->
     said = case.fails(7)
     assert "no environment of 'gdal >=7', 'python=3.11' for linux/amd64" in said
     assert "image.yaml:" in said
+
+
+@pytest.fixture
+def base_of() -> Iterator[Callable[[Files], str]]:
+    """Puts a base image with glibc and some files into a registry; its reference."""
+    libc = b"\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n\0"
+    with Registry() as registry:
+
+        def put(files: Files) -> str:
+            below: Files = {
+                "usr/lib64/libc.so.6": libc,
+                "lib64": "usr/lib64",
+                "usr/lib64/ld-linux-x86-64.so.2": b"",
+            }
+            registry.put_image("base:v1", make_image([below, files]))
+            return f"{registry.host}/base:v1"
+
+        yield put
+
+
+def test_conda_packages_stand_on_a_base_image_whose_python_counts_for_nothing(
+    case: Case, forge: Channel, base_of: Callable[[Files], str]
+) -> None:
+    case.spec(
+        conda_packages=["gdal"],
+        base_image=base_of({"usr/local/bin/python3.11": b"\x7fELF\x003.11.9\0"}),
+        apt_packages=[],
+    )
+    case.lock()
+    text = case.lock_path.read_text()
+    assert 'python = { version = "3.11.8", source = "conda" }' in text
+    assert {"opt/conda/bin/ogr", "opt/venv/pyvenv.cfg", "usr/lib64/libc.so.6"} <= paths(case, case.build())
+
+
+def test_a_base_image_with_an_environment_of_its_own_there_is_refused(
+    case: Case, forge: Channel, base_of: Callable[[Files], str]
+) -> None:
+    base = base_of({"opt/conda/bin/python3.11": b"\x7fELF\x003.11.9\0"})
+    case.spec(conda_packages=["gdal"], base_image=base, apt_packages=[])
+    assert "has an environment at '/opt/conda' itself" in case.fails(7)
 
 
 def test_channels_alone_ask_for_nothing(case: Case) -> None:

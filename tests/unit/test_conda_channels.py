@@ -130,6 +130,18 @@ def test_a_channel_may_be_a_folder(tmp_path: Path, forge: Channel) -> None:
     assert sum(moved) == sum(pin.size for pin in found.packages)
 
 
+def test_an_address_may_carry_a_password_that_nothing_keeps(tmp_path: Path, mirror: Mirror) -> None:
+    own = Channel(tmp_path / "channels/t/token/own")
+    own.add({}, name="mine")
+    address = mirror.url.replace("://", "://user:canary@") + "/t/token/own"
+    conda = _conda(tmp_path, mirror.url)
+    found = _solved(conda, "mine", channels=[address])
+    conda.fetch(found.packages, channels=[address], moved=lambda _: None)
+    assert found.packages[0].channel == "conda_channels-1"
+    kept = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"canary" in path.read_bytes() or "canary" in path.name]
+
+
 def test_what_is_kept_is_preferred_while_it_serves(tmp_path: Path, mirror: Mirror) -> None:
     conda = _conda(tmp_path, mirror.url)
     old = _solved(conda, "tool <2").packages

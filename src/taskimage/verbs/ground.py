@@ -13,6 +13,7 @@ from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Notice
 from taskimage.model.lock import BasePin, CondaPin, DebPin, PlatformLock, PythonPin, Wants
 from taskimage.model.oci import Platform
+from taskimage.transform.runtime import CONDA
 from taskimage.verbs.base import Base, pin_base
 from taskimage.verbs.tools import Tools
 
@@ -97,6 +98,7 @@ def on_image(
     if wants.python_exec:
         found = _named_interpreter(base, wants)
     if of_conda := _of_conda(wants):
+        _check_no_conda(wants, facts)
         python, found = of_conda, None
     elif found:
         python = PythonPin(version=found.version, source="base", path=found.executable)
@@ -146,6 +148,16 @@ def _named_interpreter(base: Base, wants: Wants) -> Interpreter:
         f"it has {others}",
         hint="name one that is there, or leave python_exec out: the image then gets a Python of its own",
     )
+
+
+def _check_no_conda(wants: Wants, facts: BaseFacts) -> None:
+    inside = [one for one in facts.interpreters if one.executable.startswith(f"{CONDA}/")]
+    if inside or CONDA.strip("/") in facts.links:
+        raise CannotBuild(
+            f"the base image {wants.base_image!r} has an environment at {CONDA!r} itself, where that of"
+            " conda_packages would be",
+            hint="use a base image without conda, or the base's environment without conda_packages",
+        )
 
 
 def _tell_other_pythons(tools: Tools, wants: Wants, facts: BaseFacts) -> None:

@@ -7,7 +7,8 @@ lock; from then on only those bytes are.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -79,17 +80,17 @@ class Conda:
             raise Unreachable(
                 "conda packages are not solved offline", hint="lock with `taskimage lock` while online"
             )
-        cache = self._store.home / "conda"
-        cache.mkdir(parents=True, exist_ok=True)
-        solved = solve(
-            [*packages, f"python={python}"],
-            self._channels(channels),
-            platform=platform,
-            glibc=glibc,
-            cuda=self._environ.get(_CUDA),
-            cache=cache,
-            keep=keep,
-        )
+        known = self._channels(channels)
+        with self._cache(known) as cache:
+            solved = solve(
+                [*packages, f"python={python}"],
+                known,
+                platform=platform,
+                glibc=glibc,
+                cuda=self._environ.get(_CUDA),
+                cache=cache,
+                keep=keep,
+            )
         return Solution(
             packages=tuple(sorted(pin_of(*one) for one in solved)),
             of_python=tuple(sorted(pin_of(*one) for one in solved if is_of_python(one[0]))),
@@ -129,6 +130,17 @@ class Conda:
                     moved(len(data))
         except FileNotFoundError as error:
             raise NotFound(f"the channel {pin.channel!r} has no {str(path)!r}") from error
+
+    @contextmanager
+    def _cache(self, known: Sequence[Channel]) -> Iterator[Path]:
+        """Where py-rattler keeps what channels list, with their addresses: none of them may have a secret."""
+        if any(channel.has_secret for channel in known):
+            with self._store.temporary_directory() as name:
+                yield Path(name)
+        else:
+            folder = self._store.home / "conda"
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
 
     def _channels(self, wanted: Sequence[str]) -> tuple[Channel, ...]:
         """The channels with their addresses."""

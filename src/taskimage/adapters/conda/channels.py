@@ -28,6 +28,12 @@ class Channel:
     alias: str
     url: str | None
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether its address carries a login, or a token as channels have it in their paths (``/t/TOKEN/``)."""
+        parts = urlsplit(self.url or "")
+        return parts.username is not None or "/t/" in parts.path
+
 
 def channels(wanted: Sequence[str], environ: Mapping[str, str]) -> tuple[Channel, ...]:
     """The channels to ask, in order: conda-forge, and what ``conda_channels`` of a spec says.

@@ -76,7 +76,6 @@ def solve(
     from rattler import exceptions
 
     sources = [rattler.Channel(str(channel.url)) for channel in known]
-    aliases = {source.base_url: channel.alias for source, channel in zip(sources, known, strict=True)}
     subdir = rattler.Subdir(subdir_of(platform))
 
     gateway = rattler.Gateway(cache_dir=cache)
@@ -112,7 +111,13 @@ def solve(
         ) from error
     except exceptions.GatewayError as error:
         raise Unreachable(f"a conda channel cannot be read: {scrubbed(str(error), known)}") from error
-    return [(record, aliases[str(record.channel)]) for record in records]
+    # A record's channel has stars for secrets; its address is as it was asked for.
+    folders = {
+        f"{source.base_url}{name}/": channel.alias
+        for source, channel in zip(sources, known, strict=True)
+        for name in (str(subdir), "noarch")
+    }
+    return [(record, folders[record.url.removesuffix(record.file_name)]) for record in records]
 
 
 def pin_of(record: RepoDataRecord, alias: str) -> CondaPin:

@@ -34,7 +34,7 @@ class CondaArchive:
             raise IntegrityError(f"has no {path!r:.200}, which it names", where=where)
         return self.members[path]
 
-    def text(self, path: str, *, where: str) -> bytes | None:
+    def read(self, path: str, *, where: str) -> bytes | None:
         """The bytes of a file below ``info/``; None when there is none."""
         member = self.members.get(path)
         if member is None or member.body is None:

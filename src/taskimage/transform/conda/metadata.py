@@ -95,7 +95,7 @@ def _entry_points(archive: CondaArchive, where: str) -> tuple[str, ...]:
 
 
 def _document(archive: CondaArchive, path: str, where: str) -> Fields:
-    text = archive.text(path, where=where)
+    text = archive.read(path, where=where)
     if text is None:
         raise IntegrityError(f"has no {path!r}", where=where)
     return Fields(parse_json(text, where=path), path)
