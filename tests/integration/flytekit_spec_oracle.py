@@ -1,4 +1,7 @@
-"""Run inside an environment with flytekit: for each line of JSON that describes a spec, a line with its names."""
+"""Run inside an environment with flytekit: for each line of JSON that asks for something, a line with the answer.
+
+A description of a spec is answered with its names, and rules of a ``.dockerignore`` with the paths that they leave out.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 import yaml
 from flytekit.constants import CopyFileDetection
 from flytekit.image_spec import ImageSpec
+from flytekit.tools.ignore import DockerIgnore
 
 
 def made(described: dict[str, Any]) -> ImageSpec:
@@ -44,10 +48,21 @@ def named(described: dict[str, Any]) -> dict[str, Any]:
             del sys.modules[name]
 
 
+def ignored(folder: str, paths: list[str]) -> list[str]:
+    rules = DockerIgnore(Path(folder))
+    return [path for path in paths if rules.is_ignored(path)]
+
+
+def answered(asked: dict[str, Any]) -> dict[str, Any]:
+    if "paths" in asked:
+        return {"ignored": ignored(asked["folder"], asked["paths"])}
+    return named(asked)
+
+
 if __name__ == "__main__":
     for line in sys.stdin:
         try:
-            answer: dict[str, Any] = named(json.loads(line))
+            answer = answered(json.loads(line))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)  # noqa: T201

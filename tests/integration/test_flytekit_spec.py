@@ -22,9 +22,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import taskimage
+from taskimage.model.errors import BadInput
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.reading import read_spec
+from taskimage.transform.dockerignore import DockerIgnore
 
 pytestmark = pytest.mark.integration
 
@@ -52,11 +54,11 @@ class Oracle:
     def close(self) -> None:
         self._process.communicate(timeout=60)
 
-    def names(self, described: Described) -> dict[str, str]:
+    def ask(self, described: Described) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
         print(json.dumps(described), file=self._process.stdin, flush=True)
-        answer: dict[str, str] = json.loads(self._process.stdout.readline())
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
 
 
@@ -240,7 +242,7 @@ def _in_folder(described: Described, files: dict[str, str]) -> Iterator[Describe
 def _check(oracles: list[Oracle], described: Described, files: dict[str, str]) -> None:
     with _in_folder(described, files) as placed:
         ours = _named(placed)
-        assert [oracle.names(placed) for oracle in oracles] == [ours] * len(oracles)
+        assert [oracle.ask(placed) for oracle in oracles] == [ours] * len(oracles)
 
 
 _SETTINGS = settings(
@@ -270,6 +272,56 @@ def test_what_yaml_describes_is_named_as_flytekit_names_it(
 ) -> None:
     """Where YAML has a number, a text for a mode, or a mapping for a base, flytekit's tag has it too."""
     _check(oracles, {"yaml": text, "calls": calls}, files)
+
+
+_PARTS = (
+    "a",
+    "B",
+    ".",
+    "..",
+    "/",
+    "//",
+    "*",
+    "**",
+    "?",
+    "!",
+    "#",
+    " ",
+    "\\",
+    "\r",
+    "^",
+    "[ab]",
+    "[!a]",
+    "[^a]",
+    "[]a]",
+    "[[a]",
+    "[b-a]",
+    "[a--]",
+    "[+--]",
+    "[",
+    "]",
+    "-",
+)
+_LINES = st.lists(st.lists(st.sampled_from(_PARTS), max_size=6).map("".join), min_size=1, max_size=3)
+_PATHS = st.lists(
+    st.lists(st.text("aAb.-^\\]!", min_size=1, max_size=2), min_size=1, max_size=3).map("/".join), min_size=3
+)
+
+
+@settings(_SETTINGS, max_examples=400)
+@given(lines=_LINES, paths=_PATHS)
+def test_rules_leave_out_what_they_leave_out_for_flytekit(
+    oracles: list[Oracle], lines: list[str], paths: list[str]
+) -> None:
+    """Rules of a .dockerignore, of all characters that mean something in them; what is no pattern is an error in both."""
+    text = "\n".join(lines)
+    with _in_folder({"paths": paths}, {".dockerignore": text}) as placed:
+        try:
+            rules = DockerIgnore.parse(text, where="here")
+            ours: Any = [path for path in paths if rules.ignores(path)]
+        except BadInput:
+            ours = None
+        assert [oracle.ask(placed).get("ignored") for oracle in oracles] == [ours] * len(oracles)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -6,8 +6,10 @@ everything below it, and the file itself is never left out.
 
 from __future__ import annotations
 
+import io
 import posixpath
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,13 +43,14 @@ class DockerIgnore:
     def parse(cls, text: str, *, where: str) -> DockerIgnore:
         """The rules in ``text``. Raises BadInput, naming ``where`` and the line."""
         rules = []
-        for number, line in enumerate(text.split("\n"), start=1):
+        # Any of \n, \r\n and \r ends a line, as for a file that Python reads as text.
+        for number, line in enumerate(io.StringIO(text, newline=None), start=1):
             if line.startswith("#"):
                 continue
             try:
                 rule = _rule(line.strip())
             except re.error as error:
-                raise BadInput(f"not a pattern: {line!r:.200}", where=f"{where}:{number}") from error
+                raise BadInput(f"not a pattern: {line.rstrip()!r:.200}", where=f"{where}:{number}") from error
             if rule.depth:
                 rules.append(rule)
         return cls((*rules, _rule("!.dockerignore")) if rules else ())
@@ -74,7 +77,11 @@ def _rule(text: str) -> _Rule:
             names.append(name)
         elif names:
             names.pop()
-    return _Rule(re.compile("".join(_regex("/".join(names).lower())) + "$"), len(names), keeps)
+    with warnings.catch_warnings():
+        # Of sets such as [[a], which may mean something else to a Python to come.
+        warnings.simplefilter("ignore", FutureWarning)
+        pattern = re.compile("".join(_regex("/".join(names).lower())) + "$")
+    return _Rule(pattern, len(names), keeps)
 
 
 # In order: ** with what follows it, *, ?, a closed set of characters, any other character.

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from taskimage.adapters.specfiles.checkedfile import open_regular
 from taskimage.model.errors import BadInput
@@ -35,7 +35,7 @@ class IgnoreRules:
     def ignores(self, path: str) -> bool:
         """Whether the file ``path`` is left out."""
         return (
-            os.path.normpath(path) in self.git
+            PurePosixPath(path).as_posix() in self.git
             or self.docker.ignores(path)
             or any(fnmatch.fnmatchcase(path, pattern) for pattern in _STANDARD)
         )

@@ -73,7 +73,11 @@ FIELDS_SAID: Mapping[str, Said] = {
     "tag_format": Said(
         "The tag, in which `{spec_hash}` stands for flytekit's hash of the spec.", ("{spec_hash}-dev",)
     ),
-    "source_copy_mode": Said("Which files of `source_root` are copied.", ("all",)),
+    "source_copy_mode": Said(
+        "Which files of `source_root` are copied: `all`, `auto` (the loaded modules, where a spec is made in Python) or "
+        "`none`.",
+        ("all", "none"),
+    ),
     "copy": Said(
         "Files and folders that are copied below `/root`, by relative paths.", (["src", "data/labels.csv"],)
     ),
