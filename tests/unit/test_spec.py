@@ -319,7 +319,7 @@ class TestServed:
 
     def test_every_other_field_is_named_at_once(self) -> None:
         spec = ImageSpec(
-            conda_packages=["a"], conda_channels=["a"], cuda="12", cudnn="8", base_image=ImageSpec(),
+            conda_packages=["a"], conda_channels=["a"], cuda="12", cudnn="8", base_image=ImageSpec(python_exec="p"),
             pip_secret_mounts=[("a", "b")], pip_extra_args="--pre", commands=["ls"],
             python_exec="p", runtime_packages=["a"], builder_config={"a": 1}, builder="envd",
             requirements="uv.lock", packages=["-r x"],
@@ -334,7 +334,6 @@ class TestServed:
             "conda_channels",
             "cuda",
             "cudnn",
-            "base_image",
             "pip_secret_mounts",
             "pip_extra_args",
             "commands",

@@ -120,7 +120,7 @@ class Wants:
     """What the spec asked for when the lock was made; a lock is fresh while its spec still asks the same.
 
     ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none. With a
-    ``base_image`` there is no ``suite``: it has its own.
+    ``base_image`` there is no ``suite``: it has its own. Where that is a spec, it stands here as ``spec NAME``.
     """
 
     python: str
@@ -141,7 +141,9 @@ class Lock:
     Attributes:
         wants: What the spec asked for when the lock was made.
         platforms: What the image of each platform is made of.
+        base: The same of the base image, where the spec has a spec for it.
     """
 
     wants: Wants
     platforms: tuple[PlatformLock, ...]
+    base: Lock | None = None

@@ -129,7 +129,7 @@ def _copy_mode(key: Key, value: Any) -> Problems:
 
 def _base_image(key: Key, value: Any) -> Problems:
     if isinstance(value, Mapping):
-        yield from _plain(key, value)
+        yield SpecProblem.wrong(key, value, "an image's identifier, or an ImageSpec")
     elif not hasattr(value, "image_name"):
         yield from _text(key, value)
 

@@ -23,10 +23,11 @@ _BUILDERS = (None, "taskimage", "default")
 def unserved(spec: ImageSpec) -> tuple[str, ...]:
     """One line for each thing that ``spec`` asks for and this version does not build, with its place."""
     found = _unserved(spec)
+    below = unserved(spec.base) if spec.base else ()
     if (origin := spec.origin) is None:
-        return tuple(message for _, message in found)
+        return (*(message for _, message in found), *below)
     in_order = sorted(found, key=lambda item: origin.position(item[0]))
-    return tuple(f"{origin.place(key)}: {message}" for key, message in in_order)
+    return (*(f"{origin.place(key)}: {message}" for key, message in in_order), *below)
 
 
 def check_served(spec: ImageSpec) -> None:
@@ -54,8 +55,6 @@ def _unserved(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
 
 def _unserved_choices(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     """Values that are not served, of fields that are."""
-    if spec.base_image is not None and not isinstance(spec.base_image, str):
-        yield ("base_image",), "base_image is a spec, which is not served yet; wanted an image's identifier"
     if spec.builder not in _BUILDERS:
         yield ("builder",), f"builder {spec.builder!r} is another one; wanted taskimage, default or none"
     if spec.requirements and PurePosixPath(spec.requirements).suffix in (".lock", ".toml"):
