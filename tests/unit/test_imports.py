@@ -33,6 +33,7 @@ BACK = {
     ("taskimage.model.codec", "taskimage.model.schema"),
     ("taskimage.model.reference", "taskimage.model.misreference"),
     ("taskimage.model.spec", "taskimage.model.spec.tag"),
+    ("taskimage.verbs.lock", "taskimage.verbs.below"),
 }
 
 # Floors 0 and 1 run with network, clock, other programs and temporary files gone.

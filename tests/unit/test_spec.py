@@ -335,7 +335,6 @@ class TestServed:
         assert named == {
             "cuda",
             "cudnn",
-            "base_image",
             "pip_secret_mounts",
             "pip_extra_args",
             "builder_config",

@@ -148,7 +148,8 @@ class Wants:
     ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none. With a
     ``base_image`` there is no ``suite``: it has its own; ``python_exec`` is an interpreter of it by path, which then
     decides where ``python`` is "". ``installer`` is what installs packages when a task starts; "" for nothing.
-    ``options`` are those by which Python packages are chosen.
+    ``options`` are those by which Python packages are chosen. A ``base_image`` that is a spec stands here as
+    ``spec NAME``.
     """
 
     python: str
@@ -174,7 +175,9 @@ class Lock:
     Attributes:
         wants: What the spec asked for when the lock was made.
         platforms: What the image of each platform is made of.
+        base: The same of the base image, where the spec has a spec for it.
     """
 
     wants: Wants
     platforms: tuple[PlatformLock, ...]
+    base: Lock | None = None

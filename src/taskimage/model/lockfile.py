@@ -33,36 +33,7 @@ _HEADER = (
 
 def dumps(lock: Lock) -> str:
     """The one text of ``lock``: equal locks give equal text, and `loads` gives the lock back."""
-    wants = lock.wants
-    parts = [
-        _HEADER,
-        "\n[wants]\n",
-        _line("python", wants.python),
-        _line("platforms", wants.platforms),
-        _line("suite", wants.suite),
-        _line("runtime", wants.runtime),
-        *(_line(key.replace("_", "-"), value) for key in _SELDOM if (value := getattr(wants, key))),
-        _list("packages", map(_value, wants.packages)),
-        _list("requirements", map(_value, wants.requirements)),
-        _list("apt-packages", map(_value, wants.apt_packages)),
-        *([_list("conda-packages", map(_value, wants.conda_packages))] if wants.conda_packages else []),
-        *([_list("conda-channels", map(_value, wants.conda_channels))] if wants.conda_channels else []),
-        _list("indexes", map(_value, wants.indexes)),
-        *([_list("options", map(_value, wants.options))] if wants.options else []),
-    ]
-    for platform in sorted(lock.platforms, key=lambda item: item.platform):
-        parts += [
-            "\n[[platforms]]\n",
-            _line("platform", str(platform.platform)),
-            _line("suite", platform.suite),
-            f"python = {_row(platform.python)}\n",
-            *(_base_image(platform.image) if platform.image else ()),
-            _list("base", map(_row, sorted(platform.base))),
-            _list("apt", map(_row, sorted(platform.apt))),
-            *([_list("conda", map(_row, sorted(platform.conda)))] if platform.conda else []),
-            _list("wheels", map(_row, sorted(platform.wheels))),
-        ]
-    return "".join(parts)
+    return "".join([_HEADER, *_tables(lock, "")])
 
 
 def loads(text: str | bytes, *, where: str) -> Lock:
@@ -79,24 +50,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
         raise BadInput(f"not a lock: {error}", where=where, hint=_REMAKE) from error
     _check_version(document, where)
     try:
-        wants = document["wants"]
-        return Lock(
-            wants=Wants(
-                python=wants["python"],
-                platforms=tuple(wants["platforms"]),
-                suite=wants["suite"],
-                runtime=wants["runtime"],
-                packages=tuple(wants["packages"]),
-                requirements=tuple(wants["requirements"]),
-                apt_packages=tuple(wants["apt-packages"]),
-                conda_packages=tuple(wants.get("conda-packages", ())),
-                conda_channels=tuple(wants.get("conda-channels", ())),
-                indexes=tuple(wants["indexes"]),
-                options=tuple(wants.get("options", ())),
-                **{key: wants.get(key.replace("_", "-"), "") for key in _SELDOM},
-            ),
-            platforms=tuple(_platform(item) for item in document["platforms"]),
-        )
+        return _lock(document)
     except TaskImageError as error:
         raise BadInput(f"not a lock: {error.message}", where=where, hint=_REMAKE) from error
     except KeyError as error:
@@ -151,7 +105,7 @@ def diff(old: Lock, new: Lock, *, licences: Mapping[Digest, str] | None = None) 
     Each tells the version, then in brackets the size, and the licence where ``licences`` has it for the digest.
     """
     before, after = _named(old), _named(new)
-    lines = []
+    lines = [f"below: {line}" for line in diff(old.base, new.base)] if old.base and new.base else []
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name), after.get(name)
         if was == now:
@@ -217,6 +171,43 @@ def _named(lock: Lock) -> dict[tuple[str, str, str], _Input]:
 # -- writing -------------------------------------------------------------------------------------------
 
 
+def _tables(lock: Lock, above: str) -> Iterator[str]:
+    """The tables of ``lock``, whose names start with ``above``; those of what is below an image come first."""
+    if lock.base is not None:
+        yield from _tables(lock.base, f"{above}below.")
+    wants = lock.wants
+    yield f"\n[{above}wants]\n"
+    yield _line("python", wants.python)
+    yield _line("platforms", wants.platforms)
+    yield _line("suite", wants.suite)
+    yield _line("runtime", wants.runtime)
+    for key in _SELDOM:
+        if value := getattr(wants, key):
+            yield _line(key.replace("_", "-"), value)
+    yield _list("packages", map(_value, wants.packages))
+    yield _list("requirements", map(_value, wants.requirements))
+    yield _list("apt-packages", map(_value, wants.apt_packages))
+    if wants.conda_packages:
+        yield _list("conda-packages", map(_value, wants.conda_packages))
+    if wants.conda_channels:
+        yield _list("conda-channels", map(_value, wants.conda_channels))
+    yield _list("indexes", map(_value, wants.indexes))
+    if wants.options:
+        yield _list("options", map(_value, wants.options))
+    for platform in sorted(lock.platforms, key=lambda item: item.platform):
+        yield f"\n[[{above}platforms]]\n"
+        yield _line("platform", str(platform.platform))
+        yield _line("suite", platform.suite)
+        yield f"python = {_row(platform.python)}\n"
+        if platform.image:
+            yield from _base_image(platform.image)
+        yield _list("base", map(_row, sorted(platform.base)))
+        yield _list("apt", map(_row, sorted(platform.apt)))
+        if platform.conda:
+            yield _list("conda", map(_row, sorted(platform.conda)))
+        yield _list("wheels", map(_row, sorted(platform.wheels)))
+
+
 def _row(pin: DebPin | CondaPin | WheelPin | PythonPin) -> str:
     row = {field.name: getattr(pin, field.name) for field in fields(pin)}
     digest = row.pop("digest")
@@ -255,6 +246,28 @@ def _value(value: str | int) -> str:
 
 
 # -- reading -------------------------------------------------------------------------------------------
+
+
+def _lock(document: Mapping[str, Any]) -> Lock:
+    wants = document["wants"]
+    return Lock(
+        wants=Wants(
+            python=wants["python"],
+            platforms=tuple(wants["platforms"]),
+            suite=wants["suite"],
+            runtime=wants["runtime"],
+            packages=tuple(wants["packages"]),
+            requirements=tuple(wants["requirements"]),
+            apt_packages=tuple(wants["apt-packages"]),
+            conda_packages=tuple(wants.get("conda-packages", ())),
+            conda_channels=tuple(wants.get("conda-channels", ())),
+            indexes=tuple(wants["indexes"]),
+            options=tuple(wants.get("options", ())),
+            **{key: wants.get(key.replace("_", "-"), "") for key in _SELDOM},
+        ),
+        platforms=tuple(_platform(item) for item in document["platforms"]),
+        base=_lock(document["below"]) if "below" in document else None,
+    )
 
 
 def _platform(item: Mapping[str, Any]) -> PlatformLock:

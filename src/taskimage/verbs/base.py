@@ -15,12 +15,13 @@ from taskimage.adapters.crew import Crew
 from taskimage.adapters.images.blob import Blob
 from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import StoreTarget
+from taskimage.adapters.store import Store
 from taskimage.model.base import BaseFacts
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, NotFound
 from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import BasePin
-from taskimage.model.oci import Descriptor, Index, Platform
+from taskimage.model.oci import Descriptor, Index, Platform, RawManifest, parse_json
 from taskimage.model.reference import Reference
 from taskimage.transform.assemble import BuiltImage
 from taskimage.transform.runtime import PREFIX
@@ -42,8 +43,10 @@ def pin_base(tools: Tools, identifier: str, platform: Platform, *, keep: Sequenc
     for pin in keep:
         if pin.name == name and reference.digest in (None, pin.digest):
             return BasePin(name=name, digest=pin.digest, manifest=pin.manifest)
-    source = RegistrySource(tools.registries.sources(reference), tools.store)
-    root = source.find(str(reference.digest or reference.tag or "latest"))
+    root = _kept(tools.store, reference.digest)
+    if root is None:
+        source = RegistrySource(tools.registries.sources(reference), tools.store)
+        root = source.find(str(reference.digest or reference.tag or "latest"))
     manifest = root.digest
     document = root.read(where=str(reference))
     if isinstance(document, Index):
@@ -53,6 +56,16 @@ def pin_base(tools: Tools, identifier: str, platform: Platform, *, keep: Sequenc
     if not made_for.serves(platform):
         raise NotFound(f"the base image is for {made_for}, and {platform} is wanted", where=str(reference))
     return pin
+
+
+def _kept(store: Store, digest: Digest | None) -> RawManifest | None:
+    """The manifest or index that the store has, as it has those of images that were built here."""
+    if digest is None or not store.blob_path(digest).exists():
+        return None
+    data = store.read_blob(digest)
+    document = parse_json(data, where=str(digest))
+    media_type = document.get("mediaType") if isinstance(document, dict) else None
+    return RawManifest(media_type, data) if isinstance(media_type, str) else None
 
 
 class Base:

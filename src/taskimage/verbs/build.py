@@ -5,7 +5,7 @@ What the registry has is neither fetched nor made nor sent; what the store knows
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,13 @@ from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
 from taskimage.model.oci import RawManifest
 from taskimage.model.spec import ImageSpec
-from taskimage.verbs.prepare import Order, load_spec, order, prepare
+from taskimage.verbs.prepare import Order, Prepared, check_base, load_spec, order, prepare
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
     from taskimage.verbs.destination import Destination
 
-__all__ = ["Built", "build"]
+__all__ = ["Built", "build", "build_ordered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,25 +95,64 @@ def build(
     loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
     tools = Tools.of(loaded, settings=settings, listener=listener, offline=offline)
     wanted = order(tools, loaded, locked=locked or settings.locked, tag=tag)
+    return build_ordered(tools, wanted, force=force, push=push, keep=keep, cached=cached, verify=verify)
+
+
+def build_ordered(
+    tools: Tools,
+    wanted: Order,
+    *,
+    force: bool = False,
+    push: bool | None = None,
+    keep: bool = False,
+    cached: bool = True,
+    verify: bool = False,
+) -> Built:
+    """The image that is ``wanted``; where its base image is a spec, that is built first when it is needed."""
     destination = _destination(tools, wanted, push=push, cached=cached)
-    force = force or loaded.spec.forced
-    anew = force or verify
-    asked = None if anew else destination
+    force = force or wanted.loaded.spec.forced
+    asked = None if force or verify else destination
+
+    def based(order: Order) -> Order:
+        if order.base is None:
+            return order
+        base = build_ordered(
+            tools, order.base, force=force, push=push, keep=True, cached=cached, verify=verify
+        )
+        return replace(order, made=f"{order.base.fqn}@{base.root.digest}")
+
     # The tag that flytekit gives is known before anything is resolved, and means whatever it names there.
     if asked and wanted.is_named_by_flytekit and (found := asked.existing(wanted.tag, wanted.platforms)):
-        if keep:
-            asked.fetch(found.raw)
-        return _built(wanted, (wanted.tag,), found.raw, fresh=True, published=True)
+        return _there(asked, wanted, (wanted.tag,), found.raw, keep=keep)
+    if wanted.lock is None:
+        wanted = based(wanted)
     prepared = prepare(tools, wanted, force=force)
     if asked and not wanted.is_named_by_flytekit:
-        first, *others = prepared.tags
-        if found := asked.existing(first, wanted.platforms, identity=prepared.identity):
-            asked.name(found.raw, others)
-            if keep:
-                asked.fetch(found.raw)
-            return _built(wanted, prepared.tags, found.raw, fresh=True, published=True)
+        tags = prepared.tags
+        if found := asked.existing(tags[0], wanted.platforms, identity=prepared.identity):
+            return _there(asked, wanted, tags, found.raw, keep=keep)
+    if wanted.lock is not None:
+        check_base(based(wanted))
+    return _made(tools, prepared, destination, anew=force or verify, verify=verify, keep=keep)
+
+
+def _there(
+    destination: Destination, wanted: Order, tags: tuple[str, ...], root: RawManifest, *, keep: bool
+) -> Built:
+    """The image ``root`` that the first of ``tags`` names there, under all of them."""
+    destination.name(root, tags[1:])
+    if keep:
+        destination.fetch(root)
+    return _built(wanted, tags, root, fresh=True, published=True)
+
+
+def _made(
+    tools: Tools, prepared: Prepared, destination: Destination | None, *, anew: bool, verify: bool, keep: bool
+) -> Built:
+    """The image, of layers that are known or made, in its registry or in the store."""
     from taskimage.verbs.content import Content
 
+    wanted = prepared.order
     content = Content(
         tools, prepared, remote=destination.layers if destination else {}, anew=anew, verify=verify
     )

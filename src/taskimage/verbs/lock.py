@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import (
+    LoadedSpec,
     host_machine,
     host_python,
     load,
@@ -58,21 +60,48 @@ def lock(
     for warning in loaded.warnings:
         tools.listener(warning)
     check_served(loaded.spec)
-    old = read_lock(lock_path(path))
+    return _locked(
+        tools.also_for(loaded),
+        replace(loaded, registry=loaded.spec.registry),
+        read_lock(lock_path(path)),
+        upgrade=upgrade,
+        upgrade_packages=upgrade_packages,
+    )
+
+
+def _locked(
+    tools: Tools, loaded: LoadedSpec, old: Lock | None, *, upgrade: bool, upgrade_packages: Sequence[str]
+) -> Lock:
+    below, base, made = loaded.base, None, ""
+    if below is not None:
+        from taskimage.verbs.below import build_below
+
+        # What stands on it is decided by its files: it is built, as another base image is fetched.
+        before = old.base if old else None
+        base = _locked(tools, below, before, upgrade=upgrade, upgrade_packages=upgrade_packages)
+        made = build_below(tools, below, base)
     requirements = requirements_of(loaded)
     wants = wants_of(loaded.spec, requirements, old)
-    if old is not None and not upgrade and not upgrade_packages and not stale(old, wants):
+    renewed = upgrade or upgrade_packages
+    if old is not None and not renewed and _still_says(old, wants, base, made):
         return old
     from taskimage.verbs.resolve import resolve
 
-    return resolve(
-        tools.also_for(loaded),
+    found = resolve(
+        tools,
         loaded.spec,
-        wants,
+        replace(wants, base_image=made or wants.base_image),
         requirements,
         keep=None if upgrade else old,
         upgrade_packages=upgrade_packages,
     )
+    return replace(found, wants=wants, base=base)
+
+
+def _still_says(lock: Lock, wants: Wants, base: Lock | None, made: str) -> bool:
+    """Whether ``lock`` was made for ``wants``, and on the base image ``made``, when that is built of ``base``."""
+    pins = {f"{one.image.name}@{one.image.digest}" for one in lock.platforms if one.image}
+    return not stale(lock, wants) and lock.base == base and (not made or pins == {made})
 
 
 def read_lock(path: Path) -> Lock | None:
@@ -113,7 +142,7 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
         installer="pip" if spec.runtime_packages and not _names("pip", packages, requirements) else "",
         platforms=lock.wants.platforms if lock and spec.platform is None else platforms,
         suite="" if spec.base_image else spec.options.suite,
-        base_image=spec.base_image if isinstance(spec.base_image, str) else "",
+        base_image=f"spec {spec.base.name}" if spec.base else str(spec.base_image or ""),
         runtime="flytekit" if needs_flytekit else "",
         packages=packages,
         requirements=tuple(f"{file.name} {Digest.of(file.data)}" for file in requirements),

@@ -34,7 +34,7 @@ from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.lock import read_lock, wants_of
 from taskimage.verbs.tools import Tools
 
-__all__ = ["USERS", "Order", "Planned", "Prepared", "load_spec", "order", "prepare"]
+__all__ = ["USERS", "Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
 
 USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
 
@@ -44,6 +44,8 @@ class Order:
     """What is to be built, as far as this disk tells.
 
     ``lock`` is the one beside the spec; ``tag`` is flytekit's, or the one that was asked for in place of all.
+    ``base`` is what is to be built first, where the base image is a spec; ``made`` is that base, ``name@digest``,
+    once it is there.
     """
 
     loaded: LoadedSpec
@@ -51,6 +53,9 @@ class Order:
     lock: Lock | None
     tag: str
     tag_was_asked_for: bool
+    base: Order | None = None
+    made: str = ""
+    is_base: bool = False
 
     @property
     def fqn(self) -> str:
@@ -172,36 +177,97 @@ def load_spec(
         loaded = load(path, root=root)
     spec = loaded.spec
     if platform is not None:
-        spec = dataclasses.replace(spec, platform=platform)
+        spec = _for_platform(spec, platform)
     # What is decided elsewhere is no part of the spec: its id and flytekit's tag are the same in every registry.
     wanted = registry or (settings.registry if spec.registry is None else spec.registry)
     return dataclasses.replace(loaded, spec=spec, registry=wanted.lower() if wanted else None)
 
 
+def _for_platform(spec: ImageSpec, platform: str) -> ImageSpec:
+    """``spec`` for another platform, and with it the specs that it stands on."""
+    base = _for_platform(spec.base, platform) if spec.base else spec.base_image
+    return dataclasses.replace(spec, platform=platform, base_image=base)
+
+
 def order(tools: Tools, loaded: LoadedSpec, *, locked: bool, tag: str | None) -> Order:
     """What ``loaded`` asks for, with its files read. Raises as reading them does, and StaleLock."""
     check_served(loaded.spec)
+    file = lock_path(loaded.path) if loaded.path else None
+    lock = read_lock(file) if file else None
+    if lock is None and locked:
+        raise BadInput(
+            f"there is no lock {str(file)!r}", hint=f"make one with `taskimage lock {loaded.path}`"
+        )
+    made = ordered(tools, loaded, lock, tag=tag)
+    if changes := _changes(made):
+        raise StaleLock(
+            f"{file}: the lock no longer says what {loaded.path} wants:\n"
+            + "\n".join(f"  {line}" for line in changes),
+            changes=changes,
+            hint=f"make it anew with `taskimage lock {loaded.path}`",
+        )
+    return made
+
+
+def ordered(
+    tools: Tools, loaded: LoadedSpec, lock: Lock | None, *, tag: str | None = None, is_base: bool = False
+) -> Order:
+    """What ``loaded`` asks for with ``lock``, fresh or not; of the base image too, where that is a spec."""
     files = collect(loaded)
     for warning in (*loaded.warnings, *files.warnings):
         tools.listener(warning)
+    below = lock.base if lock else None
     made = Order(
         loaded=loaded,
         files=files,
-        lock=_fresh_lock(loaded, files, locked=locked),
+        lock=lock,
         tag=tag or spec_tag(loaded.spec, files.digests, machine=host_machine()),
         tag_was_asked_for=tag is not None,
+        base=ordered(tools, loaded.base, below, is_base=True) if loaded.base else None,
+        is_base=is_base,
     )
     Reference.parse(f"{made.fqn}:{made.tag}")
     return made
 
 
+def _changes(order: Order) -> tuple[str, ...]:
+    """What the order wants and its lock does not say, a line each."""
+    below = _changes(order.base) if order.base else ()
+    if order.lock is None:
+        return below
+    wants = wants_of(order.loaded.spec, order.files.requirements, order.lock)
+    return (*stale(order.lock, wants), *(f"base_image: {line}" for line in below))
+
+
+def check_base(order: Order) -> None:
+    """The base that was built first is the one that the lock pins. Raises StaleLock."""
+    if order.lock is None or not order.made:
+        return
+    _, _, now = order.made.partition("@")
+    pins = {str(one.image.digest) for one in order.lock.platforms if one.image}
+    if pins != {now}:
+        change = (
+            f"base_image: {', '.join(sorted(pins))} is locked, and {order.made} is what its spec gives now"
+        )
+        raise StaleLock(
+            f"the lock no longer says what its base image is:\n  {change}",
+            changes=(change,),
+            hint="make it anew with `taskimage lock`",
+        )
+
+
 def prepare(tools: Tools, order: Order, *, force: bool) -> Prepared:
-    """Everything that is known before a layer is made; resolves what has no lock, with ``force`` in any case."""
+    """Everything that is known before a layer is made; resolves what has no lock, with ``force`` in any case.
+
+    Where the base image is a spec and there is no lock, that base has to be there.
+    """
     lock = order.lock or _resolution(tools, order, force=force)
+    epoch = tools.settings.source_date_epoch
     return Prepared(
         order=order,
         images=tuple(_planned(order, platform) for platform in lock.platforms),
-        created=MTIME if tools.settings.source_date_epoch is None else tools.settings.source_date_epoch,
+        # What stands on a base pins its digest, which is the same on every machine.
+        created=MTIME if epoch is None or order.is_base else epoch,
     )
 
 
@@ -242,30 +308,12 @@ def _authorities(files: SpecFiles) -> list[str]:
     return [entry.path for entry in authority_files(files.certificates)]
 
 
-def _fresh_lock(loaded: LoadedSpec, files: SpecFiles, *, locked: bool) -> Lock | None:
-    """The lock beside the spec; None when there is none."""
-    file = lock_path(loaded.path) if loaded.path else None
-    lock = read_lock(file) if file else None
-    if lock is None:
-        if locked:
-            raise BadInput(
-                f"there is no lock {str(file)!r}", hint=f"make one with `taskimage lock {loaded.path}`"
-            )
-        return None
-    if changes := stale(lock, wants_of(loaded.spec, files.requirements, lock)):
-        raise StaleLock(
-            f"{file}: the lock no longer says what {loaded.path} wants:\n"
-            + "\n".join(f"  {line}" for line in changes),
-            changes=changes,
-            hint=f"make it anew with `taskimage lock {loaded.path}`",
-        )
-    return lock
-
-
 def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
     """What the store remembers of an earlier resolution for the same wants, or a new one."""
     spec, requirements = order.loaded.spec, order.files.requirements
     wants = wants_of(spec, requirements, None)
+    if order.made:
+        wants = dataclasses.replace(wants, base_image=order.made)
     key = Digest.of(canonical_json(dataclasses.asdict(wants)))
     record = None if force else tools.store.record("resolutions", key)
     if record is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
+from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
 from taskimage.verbs.make import known_layer
@@ -47,6 +48,11 @@ def preview(
     loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
     tools = Tools.of(loaded, settings=settings, listener=listener, offline=offline)
     wanted = order(tools, loaded, locked=locked or settings.locked, tag=tag)
+    if wanted.base is not None and wanted.lock is None:
+        raise CannotBuild(
+            "what is made on a base image that is a spec is not known before that image is there",
+            hint=f"lock it: `taskimage lock {path}`",
+        )
     prepared = prepare(tools, wanted, force=force)
     plans = [plan for image in prepared.images for plan in image.plans]
     missing = [plan for plan in plans if force or known_layer(tools, plan) is None]

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -23,7 +23,7 @@ from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE
 from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.problem import Key, dotted
-from taskimage.model.spec.tag import FileDigests
+from taskimage.model.spec.tag import FileDigests, image_name, spec_tag
 from taskimage.transform.source import SourceTree, merge
 
 __all__ = [
@@ -59,6 +59,14 @@ class LoadedSpec:
     def fqn(self) -> str:
         """The image's name, with its registry when it has one."""
         return f"{self.registry}/{self.spec.name}" if self.registry else self.spec.name
+
+    @property
+    def base(self) -> LoadedSpec | None:
+        """The spec of the base image, of which files are where this one's are; it goes where this one goes."""
+        if (base := self.spec.base) is None:
+            return None
+        registry = self.registry if base.registry is None else base.registry
+        return replace(self, spec=base, registry=registry, warnings=())
 
     def beside(self, name: str) -> Path:
         """Where the file ``name`` of the spec is: in the first folder that has it, else in the first."""
@@ -166,6 +174,7 @@ class _Reading:
 
     def __init__(self, source: LoadedSpec | ImageSpec) -> None:
         loaded = source if isinstance(source, LoadedSpec) else _from_origin(source)
+        self._loaded = loaded
         self.spec = loaded.spec
         self.warnings: list[Warned] = []
         self._folders = _folders(loaded)
@@ -176,12 +185,11 @@ class _Reading:
         requirements = self.requirements()
         source, source_digest = self._source_root()
         copied, copy_digest = self._copy()
-        base = self.spec.base_image
         digests = FileDigests(
             requirements=_sha1(requirements[0].data) if requirements else None,
             copy=copy_digest,
             source_root=source_digest,
-            base_image=base.image_name() if isinstance(base, ImageSpec) else None,
+            base_image=_name(self._loaded.base) if self._loaded.base else None,
         )
         return SpecFiles(
             requirements=requirements,
@@ -298,6 +306,11 @@ def _read(name: str, folder: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise explained(error, path) from error
+
+
+def _name(loaded: LoadedSpec) -> str:
+    """The name that flytekit gives the image of ``loaded``."""
+    return image_name(loaded.spec, spec_tag(loaded.spec, collect(loaded).digests, machine=host_machine()))
 
 
 def _differs(read: Callable[[Path], Found], folder: Path, found: Found) -> bool:

@@ -75,7 +75,7 @@ class ImageSpec:
     apt_packages: Sequence[str] | None = None
     cuda: str | None = None
     cudnn: str | None = None
-    base_image: str | Mapping[str, Any] | ImageSpec | None = None
+    base_image: str | ImageSpec | None = None
     platform: str | None = None
     pip_index: str | None = field(default=None, repr=False)  # a URL may hold a password
     pip_extra_index_url: Sequence[str] | None = field(default=None, repr=False)
@@ -169,6 +169,11 @@ class ImageSpec:
         return replace(self, forced=True)
 
     # -- what it says ----------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> ImageSpec | None:
+        """The spec of the base image, where that is to be built first."""
+        return self.base_image if isinstance(self.base_image, ImageSpec) else None
 
     @property
     def options(self) -> BuilderOptions:

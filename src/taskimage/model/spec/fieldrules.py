@@ -85,7 +85,7 @@ def _base_image(key: Key, value: Any) -> Problems:
     from taskimage.model.reference import Reference
 
     if isinstance(value, Mapping):
-        yield from field_problems(value, within=key)
+        yield SpecProblem.wrong(key, value, "an image's identifier, or an ImageSpec")
     elif not hasattr(value, "image_name"):
         yield from (problems := list(_IDENTIFIER.problems(key, value)))
         if value and not problems:

@@ -7,6 +7,7 @@ they mean may differ: ``python_version: 3.10`` is read as the number 3.1 and mea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -43,18 +44,12 @@ def read_spec(data: bytes, *, path: str) -> tuple[ImageSpec, tuple[Warned, ...]]
     """
     loader, root = compose(data, path=path)
     document = _Document(loader)
+    document.check_duplicates(root)
     document.read(root)
-    values = document.meanings()
-    problems = [*document.problems, *(document.located(problem) for problem in field_problems(values))]
-    if problems:
+    spec, problems = document.spec(path)
+    if spec is None:
         raise InvalidSpec(path, _first(problems))
-    read = {
-        name: (freeze(values[name]), freeze(document.values[name]))
-        for name in values
-        if repr(values[name]) != repr(document.values[name])
-    }
-    origin = Origin(path, document.places, read)
-    return ImageSpec(**values, origin=origin), tuple(document.warnings(path))
+    return spec, tuple(document.warnings(path))
 
 
 def _first(problems: list[Problem]) -> tuple[Problem, ...]:
@@ -66,18 +61,22 @@ def _first(problems: list[Problem]) -> tuple[Problem, ...]:
 
 
 class _Document:
-    """What the top mapping of a file holds: values as read, their texts and places, and what is wrong."""
+    """What a mapping holds that is a spec: values as read, their texts and places, and what is wrong.
 
-    def __init__(self, loader: Loader) -> None:
+    ``within`` is the key at which it stands; ``base`` is the same of a ``base_image`` that is a mapping.
+    """
+
+    def __init__(self, loader: Loader, *, within: Key = ()) -> None:
         self._loader = loader
+        self._within = within
         self.values: dict[str, Any] = {}
         self.places: dict[Key, Place] = {}
         self._keys: dict[Key, Place] = {}
         self.problems: list[Problem] = []
+        self.base: _Document | None = None
         self._texts: dict[Key, str] = {}
 
     def read(self, root: yaml.MappingNode) -> None:
-        self._check_duplicates(root)
         try:
             self._loader.flatten_mapping(root)
         except yaml.MarkedYAMLError as error:
@@ -97,8 +96,29 @@ class _Document:
                 self._problem(node, f"{name} cannot be read: {reason}", hint)
             else:
                 self._note((name,), node)
+                if name == "base_image" and isinstance(node, yaml.MappingNode):
+                    self.base = _Document(self._loader, within=(*self._within, "base_image"))
+                    self.base.read(node)
 
-    def _check_duplicates(self, root: yaml.Node) -> None:
+    def spec(self, path: str) -> tuple[ImageSpec | None, list[Problem]]:
+        """What was read, as a spec; None when there are problems."""
+        values = self.meanings()
+        problems = self.problems.copy()
+        if self.base is not None:
+            values["base_image"], below = self.base.spec(path)
+            problems += below
+        for problem in field_problems(values, within=self._within):
+            problems.append(self.located(replace(problem, key=problem.key[len(self._within) :])))
+        if problems:
+            return None, problems
+        read = {
+            name: (freeze(values[name]), freeze(self.values[name]))
+            for name in values
+            if repr(values[name]) != repr(self.values[name])
+        }
+        return ImageSpec(**values, origin=Origin(path, self.places, read)), []
+
+    def check_duplicates(self, root: yaml.Node) -> None:
         seen: set[int] = set()
         waiting = [root]
         while waiting:
@@ -170,6 +190,8 @@ class _Document:
                     f"{path}:{line}:{column}: {dotted(key)} is {str(value)!r} in the image: so YAML reads {text}",
                     hint="put it in quotes to keep it as it is written",
                 )
+        if self.base is not None:
+            yield from self.base.warnings(path)
 
 
 def _text_of(key: yaml.Node) -> str:

@@ -28,10 +28,11 @@ _BUILDERS = (None, "taskimage", "default")
 def unserved(spec: ImageSpec) -> tuple[str, ...]:
     """One line for each thing that ``spec`` asks for and this version does not build, with its place."""
     found = _unserved(spec)
+    below = unserved(spec.base) if spec.base else ()
     if (origin := spec.origin) is None:
-        return tuple(message for _, message in found)
+        return (*(message for _, message in found), *below)
     in_order = sorted(found, key=lambda item: origin.position(item[0]))
-    return tuple(f"{origin.place(key)}: {message}" for key, message in in_order)
+    return (*(f"{origin.place(key)}: {message}" for key, message in in_order), *below)
 
 
 def check_served(spec: ImageSpec) -> None:
@@ -65,8 +66,6 @@ def _of_other_builders(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
 
 def _unserved_choices(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     """Values that are not served, of fields that are."""
-    if spec.base_image is not None and not isinstance(spec.base_image, str):
-        yield ("base_image",), "base_image is a spec, which is not served yet; wanted an image's identifier"
     if spec.python_exec and not spec.base_image:
         yield ("python_exec",), "python_exec names an interpreter of a base image, and there is no base_image"
     if spec.builder not in _BUILDERS:

@@ -44,7 +44,7 @@ def spec_tag(spec: ImageSpec, digests: FileDigests, *, machine: str) -> str:
     """The tag: the id with ``digests`` in place of the files' names, in the spec's ``tag_format``."""
     values = _hashed(spec, machine=machine)
     for name in ("base_image", "source_root", "copy", "requirements"):
-        if (digest := getattr(digests, name)) is not None:
+        if (digest := getattr(digests, name)) is not None and not _is_read(spec, name):
             values[name] = digest
     values.pop("registry_config", None)
     tag = _digest(values).replace("-", "_")
@@ -56,15 +56,19 @@ def image_name(spec: ImageSpec, tag: str) -> str:
     return f"{spec.registry}/{spec.name}:{tag}" if spec.registry else f"{spec.name}:{tag}"
 
 
+def _is_read(spec: ImageSpec, name: str) -> bool:
+    """Whether YAML gave something else than is meant: for a base that is a spec, a mapping, which is hashed as it is."""
+    meaning, _ = spec.origin.read.get(name, (None, None)) if spec.origin else (None, None)
+    return meaning is not None and getattr(spec, name) == meaning
+
+
 def _hashed(spec: ImageSpec, *, machine: str) -> dict[str, Any]:
-    read = spec.origin.read if spec.origin else {}
     values: dict[str, Any] = {}
     for name in FIELDS:
         value = getattr(spec, name)
-        meaning, as_read = read.get(name, (None, None))
         # A field that was replaced since it was read no longer is what YAML said.
-        if value is not None and value == meaning:
-            value = as_read
+        if spec.origin and _is_read(spec, name):
+            _, value = spec.origin.read[name]
         if name == "platform":
             value = spec.platform_text(machine=machine)
         elif name == "source_copy_mode" and value is None and spec.source_root is not None:
