@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.archives import make_deb, member, tar_of
@@ -142,3 +143,14 @@ def test_what_it_asks_for_is_refused_with_the_rest(nested: Case) -> None:
 
 def test_without_a_lock_what_would_be_made_is_not_known(nested: Case) -> None:
     assert "before that image is there" in nested.fails(7, "build", "--dry-run", str(nested.spec_path))
+
+
+def test_it_is_vendored_with_what_it_is_made_of(nested: Case, tmp_path: Path) -> None:
+    nested.lock()
+    reference = nested.build()
+    nested.use_another_store()
+    folder = tmp_path / "vendor"
+    code, _, err = nested.run("vendor", str(nested.spec_path), "-o", str(folder))
+    assert code == 0, err
+    code, out, err = nested.run("build", "--offline", str(nested.spec_path), TASKIMAGE_HOME=str(folder))
+    assert (code, out.strip()) == (0, reference), err

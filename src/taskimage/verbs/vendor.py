@@ -13,8 +13,9 @@ from taskimage.model.events import Done, Listener, Started, counted, ignore
 from taskimage.model.lock import PlatformLock
 from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.base import Base
+from taskimage.verbs.build import build_ordered
 from taskimage.verbs.inputs import Indexes, Inputs
-from taskimage.verbs.prepare import load_spec, order
+from taskimage.verbs.prepare import Order, load_spec, order
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import transfer
 
@@ -33,7 +34,7 @@ def vendor(
 ) -> None:
     """Make ``folder`` a store with every input that the lock of the spec in the YAML file ``path`` names.
 
-    That is: packages of Python and Debian, standalone interpreters, and base images with what is known of them,
+    That is: packages of Python, Debian and conda, standalone interpreters, and base images with what is known of them,
     for every platform. What the store of this machine has is not fetched, and what ``folder`` has, of this spec or
     another, is left alone. With TASKIMAGE_HOME set to it, ``build --offline`` gives the same image anywhere.
 
@@ -42,13 +43,20 @@ def vendor(
     settings = settings or Settings.load()
     loaded = load_spec(path, root=root, platform=None, registry=None, settings=settings)
     here = Tools.of(loaded, settings=settings, listener=listener)
-    wanted = order(here, loaded, locked=True, tag=None)
-    there = Store(folder)
+    _vendor(here, Store(folder), order(here, loaded, locked=True, tag=None), listener)
+
+
+def _vendor(here: Tools, there: Store, wanted: Order, listener: Listener) -> None:
+    if wanted.base is not None:
+        # What stands on it is known of its files: it is made here, as another base image is fetched.
+        _vendor(here, there, wanted.base, listener)
+        build_ordered(here, wanted.base, push=False)
     for lock in wanted.lock.platforms if wanted.lock else ():
         base = Base(here, lock.image, lock.platform) if lock.image else None
-        indexes = Indexes.of(loaded.spec, wanted.files.requirements)
+        indexes = Indexes.of(wanted.loaded.spec, wanted.files.requirements)
         with Inputs(here, indexes=indexes, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
-            inputs.fetch((*lock.base, *lock.apt), lock.wheels, lock.python if lock.python.digest else None)
+            python = lock.python if lock.python.digest else None
+            inputs.fetch((*lock.base, *lock.apt), lock.wheels, python, conda=lock.conda)
         _copy_inputs(here.store, there, _inputs(lock), listener)
         if base is not None:
             _copy_base(base, here.store, there, listener)
@@ -56,6 +64,7 @@ def vendor(
 
 def _inputs(lock: PlatformLock) -> Iterator[Digest]:
     yield from (pin.digest for pin in (*lock.base, *lock.apt))
+    yield from (pin.digest for pin in lock.conda)
     yield from (pin.digest for pin in lock.wheels)
     if lock.python.digest is not None:
         yield lock.python.digest
