@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["configuration", "home"]
+__all__ = ["caches", "configuration", "home"]
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -17,3 +17,9 @@ def configuration(environ: Mapping[str, str]) -> Path:
     """Where programs keep their settings (XDG Base Directory Specification)."""
     folder = environ.get("XDG_CONFIG_HOME")
     return Path(folder) if folder else home(environ) / ".config"
+
+
+def caches(environ: Mapping[str, str]) -> Path:
+    """Where programs keep what they can make again (XDG Base Directory Specification)."""
+    folder = (environ.get("XDG_CACHE_HOME") or "").strip()
+    return Path(folder) if folder else home(environ) / ".cache"
