@@ -169,6 +169,14 @@ class Store:
             pending.write(data)
             self._rename(pending, path)
 
+    def move_in(self, made: Path, path: Path) -> None:
+        """Put the file ``made``, from a `temporary_directory`, at ``path``, which lies in the store, in one step."""
+        self._make(path.parent)
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+        made.chmod(0o644)
+        made.rename(path)
+
     def temporary_directory(self) -> tempfile.TemporaryDirectory[str]:
         """A folder on the store's file system that is removed when it is closed."""
         self._make(self.home / "tmp")
