@@ -27,7 +27,7 @@ from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.verbs.tools import Tools
 
-__all__ = ["lock", "lock_path", "read_lock", "wants_of", "write_lock"]
+__all__ = ["lock", "lock_path", "outdated", "read_lock", "wants_of", "write_lock"]
 
 
 def lock(
@@ -102,6 +102,13 @@ def _still_says(lock: Lock, wants: Wants, base: Lock | None, made: str) -> bool:
     """Whether ``lock`` was made for ``wants``, and on the base image ``made``, when that is built of ``base``."""
     pins = {f"{one.image.name}@{one.image.digest}" for one in lock.platforms if one.image}
     return not stale(lock, wants) and lock.base == base and (not made or pins == {made})
+
+
+def outdated(loaded: LoadedSpec, lock: Lock) -> tuple[str, ...]:
+    """What ``loaded`` wants and ``lock`` does not say, a line each; of the base image too, where that is a spec."""
+    lines = stale(lock, wants_of(loaded.spec, requirements_of(loaded), lock))
+    below = outdated(loaded.base, lock.base) if loaded.base and lock.base else ()
+    return (*lines, *(f"base_image: {line}" for line in below))
 
 
 def read_lock(path: Path) -> Lock | None:
