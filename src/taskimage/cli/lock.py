@@ -62,7 +62,8 @@ def execute(words: Sequence[str]) -> int:
     from taskimage.verbs.tools import Tools
 
     with progress(quiet=values.quiet) as listener:
-        tools = Tools(settings=Settings.load(), listener=listener)
+        together = len(values.specs) > 1
+        tools = Tools(settings=Settings.load(), listener=listener, together=together)
         return each(values.specs, lambda spec: _lock(spec, values, tools))
 
 

@@ -53,7 +53,8 @@ def lock(
         upgrade_packages: Take the newest of these packages of Python and Debian, and keep the rest.
         settings: By default, those of this process.
         listener: Hears of progress and warnings.
-        tools: Adapters that several calls share, with settings and listener of their own: an index is read once.
+        tools: Adapters that several calls share, with settings and listener of their own: an index is read once,
+            and what is wanted twice is resolved once.
     """
     tools = tools or Tools(settings=settings or Settings.load(), listener=listener)
     loaded = load(path, root=root)
@@ -87,15 +88,15 @@ def _locked(
         return old
     from taskimage.verbs.resolve import resolve
 
-    found = resolve(
-        tools,
-        loaded.spec,
-        replace(wants, base_image=made or wants.base_image),
-        requirements,
-        keep=None if upgrade else old,
-        upgrade_packages=upgrade_packages,
-    )
-    return replace(found, wants=wants, base=base)
+    resolved = replace(wants, base_image=made or wants.base_image)
+    keep = None if upgrade else old
+    # Specs that differ in what they copy, say, want the same.
+    key = (resolved, keep, *upgrade_packages)
+    if key not in tools.resolutions:
+        tools.resolutions[key] = resolve(
+            tools, loaded.spec, resolved, requirements, keep=keep, upgrade_packages=upgrade_packages
+        )
+    return replace(tools.resolutions[key], wants=wants, base=base)
 
 
 def _still_says(lock: Lock, wants: Wants, base: Lock | None, made: str) -> bool:

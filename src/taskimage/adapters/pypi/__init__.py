@@ -51,6 +51,7 @@ class PyPI:
         environ: Where indexes are named (`indexes` says how); the process's own by default.
         offline: Ask no index: what the store and uv's cache lack is an error.
         listener: Hears of settings that are not honoured.
+        hold: What an index said holds for a minute, whatever it says itself: for several resolutions at one moment.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class PyPI:
         environ: Mapping[str, str] | None = None,
         offline: bool = False,
         listener: Listener = ignore,
+        hold: bool = False,
     ) -> None:
         self._store = store
         self._http = http
         self._environ = os.environ if environ is None else environ
         self._offline = offline
         self._listener = listener
+        self._hold = hold
 
     # -- resolving -------------------------------------------------------------------------------------
 
@@ -180,7 +183,8 @@ class PyPI:
         given = {"UV_INDEX_STRATEGY": options.index_strategy, "UV_EXCLUDE_NEWER": options.exclude_newer}
         environ = {**self._environ, **{name: value for name, value in given.items() if value}}
         with self._store.temporary_directory() as name:
-            yield Uv(environ, self._store.home / "uv", Path(name), offline=self._offline)
+            cache = self._store.home / "uv"
+            yield Uv(environ, cache, Path(name), offline=self._offline, hold=self._hold)
 
     def _requirements(
         self, packages: Sequence[str], files: Sequence[RequirementsFile], options: InstallOptions
