@@ -77,6 +77,13 @@ def test_one_package_is_upgraded_by_name(two: Case) -> None:
     assert wheels(two) == {"a": "1.0", "b": "2.0"}
 
 
+def test_a_name_that_is_nowhere_in_the_lock_is_told(two: Case) -> None:
+    code, _, err = two.run("lock", "-P", "B", "-P", "bee", "-P", "libc6", str(two.spec_path))
+    assert (code, wheels(two)) == (0, {"a": "1.0", "b": "2.0"})
+    assert "has no package 'bee' to upgrade" in err
+    assert err.count("to upgrade") == 1
+
+
 def test_an_older_lock_is_compared_with(two: Case, tmp_path: Path) -> None:
     old = tmp_path / "old.lock.toml"
     old.write_bytes(lock_path(two.spec_path).read_bytes())
@@ -93,6 +100,7 @@ def test_check_says_what_is_stale_and_writes_nothing(two: Case) -> None:
     code, out, err = two.run("lock", "--check", str(two.spec_path))
     assert (code, out) == (1, "")
     assert "packages: 'c' is wanted and not locked" in err
+    assert f"run `taskimage lock {two.spec_path}`" in err
     assert lock_path(two.spec_path).read_bytes() == before
 
 

@@ -101,6 +101,7 @@ def _check(spec: Path, values: Namespace) -> int:
     for line in differences:
         say("error", f"{path}: {line}")
     if differences:
+        say("hint", f"run `taskimage lock {spec}`, and commit what it writes")
         return 1
     show(str(path))
     return 0

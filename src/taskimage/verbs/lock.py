@@ -20,7 +20,7 @@ from taskimage.adapters.specfiles.checkedfile import explained, open_regular
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import NotFound
-from taskimage.model.events import Listener, ignore
+from taskimage.model.events import Listener, Warned, ignore
 from taskimage.model.lock import Lock, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.spec import ImageSpec
@@ -61,13 +61,30 @@ def lock(
     for warning in loaded.warnings:
         tools.listener(warning)
     check_served(loaded.spec)
-    return _locked(
+    made = _locked(
         tools.also_for(loaded),
         replace(loaded, registry=loaded.spec.registry),
         read_lock(lock_path(path)),
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,
     )
+    for name in sorted(set(upgrade_packages) - set(_packages(made, upgrade_packages))):
+        tools.listener(Warned(f"{path} has no package {name!r} to upgrade", hint="look at its spelling"))
+    return made
+
+
+def _packages(lock: Lock, names: Sequence[str]) -> Iterator[str]:
+    """Those of ``names`` that ``lock`` has, in any spelling."""
+    from packaging.utils import canonicalize_name
+
+    there = {
+        *(deb.package for one in lock.platforms for deb in (*one.base, *one.apt)),
+        *(pin.name for one in lock.platforms for pin in one.wheels),
+        *(pin.name for one in lock.platforms for pin in one.conda),
+    }
+    yield from (name for name in names if name in there or canonicalize_name(name) in there)
+    if lock.base is not None:
+        yield from _packages(lock.base, names)
 
 
 def _locked(
