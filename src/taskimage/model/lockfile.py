@@ -136,7 +136,7 @@ def _size(size: int) -> str:
 
 def _hint(text: str | bytes) -> str:
     """What to do about ``text``, which is no TOML."""
-    if b"\n<<<<<<< " in (text if isinstance(text, bytes) else text.encode()):
+    if (b"\n<<<<<<< " in text) if isinstance(text, bytes) else ("\n<<<<<<< " in text):
         return "a merge stopped here: take either side's lock whole, and `taskimage lock` adds what the other one wants"
     return _REMAKE
 
