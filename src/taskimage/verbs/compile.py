@@ -115,8 +115,7 @@ class Bytecode(contextlib.ExitStack):
         found = self._stand_ins.find()
         if found is self._lock:
             return Interpreter(self._tools, self._inputs, found, self._base)
-        # One that is not locked is fetched from where the image's own packages are.
-        base = Base(self._tools, found.image, found.platform) if found.image else self._base
+        base = Base(self._tools, found.image, found.platform) if found.image else None
         inputs = self.enter_context(self._inputs.on(base))
         return Interpreter(self._tools, inputs, found, base)
 

@@ -145,40 +145,40 @@ class StandIns:
 
     def _of_debian(self) -> PlatformLock:
         """The same version of the packages; where the mirrors have it no more, a later revision of the same Python."""
-        own = self._own_version()
+        suite, version = self._own_package()
+        upstream = version.rpartition("-")[0]
         try:
-            debs = self._resolved(own)
+            debs = self._resolved(suite, version)
         except NotFound as error:
-            upstream = own.rpartition("-")[0]
             try:
-                debs = self._resolved(f"{upstream}-*")
+                debs = self._resolved(suite, f"{upstream}-*")
             except NotFound:
                 raise error from None
         python = PythonPin(version=self.lock.python.version, source="suite")
-        return PlatformLock(platform=self.here, suite=self.lock.suite, python=python, base=debs)
+        return PlatformLock(platform=self.here, suite=suite, python=python, base=debs)
 
     @property
     def _package(self) -> str:
         return f"python{self.lock.python.minor}-minimal"
 
-    def _own_version(self) -> str:
-        """The version of the image's own package."""
-        versions = {pin.package: pin.version for pin in self.lock.base}
-        if self.base is not None:
-            from taskimage.adapters.debian.installed import STATUS, Installed
+    def _own_package(self) -> tuple[str, str]:
+        """The suite and the version of the image's own interpreter. Raises NotFound where it is not Debian's."""
+        if self.base is None:
+            return self.lock.suite, next(
+                pin.version for pin in self.lock.base if pin.package == self._package
+            )
+        from taskimage.adapters.debian.installed import STATUS, Installed
 
-            status = self.base.facts.texts.get(STATUS, "")
-            installed = Installed.parse(status, self.lock.platform.debian).packages
-            versions = {name: package.version for name, package in installed.items()}
-        if self._package not in versions:
-            raise NotFound(f"the image's own Python is not Debian's package {self._package!r}")
-        return versions[self._package]
+        facts = self.base.facts
+        status = facts.texts.get(STATUS, "")
+        installed = Installed.parse(status, self.lock.platform.debian).packages.get(self._package)
+        if facts.os_release.get("ID") != "debian" or installed is None:
+            raise NotFound(f"the Python of the base image is not Debian's package {self._package!r}")
+        return facts.os_release.get("VERSION_CODENAME", "sid"), installed.version
 
-    def _resolved(self, version: str) -> tuple[DebPin, ...]:
-        request, debian = f"{self._package}={version}", self.tools.debian
-        if self.base is not None:
-            return debian.on(self.base.facts).resolve(self.here.debian, apt=[request])
-        return debian.resolve(self.lock.suite, self.here.debian, base=[request]).base
+    def _resolved(self, suite: str, version: str) -> tuple[DebPin, ...]:
+        request = f"{self._package}={version}"
+        return self.tools.debian.resolve(suite, self.here.debian, base=[request]).base
 
     # -- standalone ----------------------------------------------------------------------------------------
 

@@ -77,7 +77,8 @@ def _copy_stand_in(stand_ins: StandIns, inputs: Inputs, target: Store) -> None:
     except CannotBuild as error:
         tools.listener(Warned(error.message, error.hint))
         return
-    inputs.fetch(found.base, interpreter=found.python if found.python.digest else None)
+    with inputs.on(None) as its_inputs:
+        its_inputs.fetch(found.base, interpreter=found.python if found.python.digest else None)
     _copy_inputs(tools.store, target, inputs_of(found), tools.listener)
     stand_ins.keep(found, target)
 
