@@ -176,7 +176,7 @@ def test_where_there_is_none_it_says_what_was_looked_for_and_what_to_do(tools: T
     said = caught.value.message
     assert "no CPython 3.11.2 was found that runs on this machine, linux/amd64" in said
     assert "the bytecode for linux/arm64" in said
-    assert "no package 'python3.11-minimal=3.11.2-6' in bookworm for amd64" in said
+    assert "no package 'python3.11-minimal=3.11.2-*' in bookworm for amd64" in said
     assert "no standalone CPython '3.11.2' for linux/amd64 is known" in said
     for choice in ("build on a machine of linux/arm64", "`bytecode: false`", "`taskimage lock --upgrade`"):
         assert choice in (caught.value.hint or "")

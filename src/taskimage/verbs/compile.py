@@ -1,4 +1,4 @@
-"""Bytecode of wheels and of Debian's Python, compiled by its exact version and kept in the store."""
+"""Bytecode of wheels and of Debian's Python, compiled by the image's exact Python and kept in the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.lock import CondaPin, DebPin, PlatformLock, WheelPin
-from taskimage.model.oci import Platform, canonical_json
+from taskimage.model.oci import canonical_json
 from taskimage.transform import bytecode
 from taskimage.transform.entry import Entry
 from taskimage.verbs.base import Base
@@ -35,7 +35,6 @@ class Bytecode(contextlib.ExitStack):
         lock: The inputs of the image, of whose interpreter the bytecode is.
         others: Those of the same image for other platforms, of which this machine may be one.
         base: The image that it stands on.
-        here: The machine that compiles.
     """
 
     def __init__(
@@ -46,16 +45,13 @@ class Bytecode(contextlib.ExitStack):
         *,
         others: Sequence[PlatformLock] = (),
         base: Base | None = None,
-        here: Platform | None = None,
     ) -> None:
         super().__init__()
         self._tools = tools
         self._inputs = inputs
         self._lock = lock
         self._base = base
-        self._stand_ins = StandIns(
-            tools=tools, lock=lock, others=others, base=base, here=here or this_machine()
-        )
+        self._stand_ins = StandIns(tools=tools, lock=lock, others=others, base=base, here=this_machine())
         self._starting = threading.Lock()
         self._started: Compiler | None = None
 

@@ -88,11 +88,10 @@ class StandIns:
 
     @property
     def _key(self) -> Digest:
-        package = self._package
         document = {
             "here": str(self.here),
             "python": {name: str(value) for name, value in asdict(self.lock.python).items()},
-            "packages": [str(pin.digest) for pin in self.lock.base if pin.package == package],
+            "packages": [str(pin.digest) for pin in self.lock.base if pin.package == self._package],
             "image": str(self.lock.image.manifest) if self.lock.image else "",
         }
         return Digest.of(canonical_json(document))
@@ -146,14 +145,10 @@ class StandIns:
     def _of_debian(self) -> PlatformLock:
         """The same version of the packages; where the mirrors have it no more, a later revision of the same Python."""
         suite, version = self._own_package()
-        upstream = version.rpartition("-")[0]
         try:
             debs = self._resolved(suite, version)
-        except NotFound as error:
-            try:
-                debs = self._resolved(suite, f"{upstream}-*")
-            except NotFound:
-                raise error from None
+        except NotFound:
+            debs = self._resolved(suite, f"{version.rpartition('-')[0]}-*")
         python = PythonPin(version=self.lock.python.version, source="suite")
         return PlatformLock(platform=self.here, suite=suite, python=python, base=debs)
 
