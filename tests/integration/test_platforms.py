@@ -185,6 +185,39 @@ def test_a_foreign_image_runs_under_emulation_and_compiles_nothing(other: Case) 
     assert said["extension"].endswith(f"cpython-311-{OTHER.machine}-linux-gnu.so")
 
 
+@emulated
+def test_the_linker_s_cache_is_what_the_other_architecture_s_own_ldconfig_writes(
+    other: Case, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o777)
+    run = ["run", "-v", f"{QEMU}:/qemu:ro", "-v", f"{tmp_path}:/mnt", f"oci:{other.layout}:it", "--", "/qemu"]
+    other.command.succeed(*run, "/usr/sbin/ldconfig", "-X", "-C", "/mnt/cache")
+    other.command.succeed(*run, "/usr/bin/cmp", "/mnt/cache", "/etc/ld.so.cache")
+
+
+@emulated
+def test_on_a_base_of_the_other_architecture_debian_s_same_version_compiles_too(
+    other: Case, tmp_path: Path
+) -> None:
+    common = {
+        "python_version": "3.11",
+        "platform": str(OTHER),
+        "builder_options": {"taskimage": {"runtime": "none"}},
+    }
+    base = {"name": "below", "packages": PACKAGES, **common}
+    spec = tmp_path / "image.yaml"
+    spec.write_text(
+        json.dumps({"name": "above", "packages": ["attrs==24.2.0"], "base_image": base, **common})
+    )
+    done = other.command("build", str(spec))
+    assert done.returncode == 0, done.stderr
+    assert f"bytecode for {OTHER} is compiled by Debian CPython 3.11.2 for {HERE}" in done.stderr
+    program = "import attrs, platform; print(platform.machine(), attrs.__cached__)"
+    words = ["run", "-v", f"{QEMU}:/qemu:ro", str(spec), "--", "/qemu", "/opt/venv/bin/python", "-c", program]
+    cached = f"/{SITE}/attrs/__pycache__/__init__.cpython-311.pyc"
+    assert other.command.succeed(*words) == f"{OTHER.machine} {cached}\n"
+
+
 def test_what_this_machine_cannot_run_says_so(other: Case) -> None:
     done = other.command("run", f"oci:{other.layout}:it", "--", "python", "-c", "print(6 * 7)")
     if done.returncode == 0:  # the kernel knows an emulator
