@@ -40,6 +40,7 @@ from taskimage.transform.layer import write_layer
 from taskimage.transform.runtime import PREFIX, runtime_config
 from taskimage.transform.venv import venv_entries
 from taskimage.transform.wheel import read_wheel
+from taskimage.verbs.base import Base as BaseImage
 from taskimage.verbs.compile import Bytecode
 from taskimage.verbs.inputs import Indexes, Inputs
 from taskimage.verbs.tools import Tools
@@ -285,20 +286,32 @@ def keep(store: Store, data: bytes, *, where: str) -> None:
         pending.write(data)
 
 
+class Layers(BaseImage):
+    """A base image of layers that are in no registry."""
+
+    def __init__(self, tools: Tools, layers: Sequence[tuple[Path, Digest]]) -> None:
+        manifest = Digest.of(b"".join(str(digest).encode() for _, digest in layers))
+        self.pin = BasePin(name="example.org/base:1", digest=manifest, manifest=manifest)
+        self._layers = list(layers)
+        super().__init__(tools, self.pin, HERE)
+
+    def blobs(self) -> list[tuple[Path, Digest]]:
+        return self._layers
+
+
 def compiled(tools: Tools, pin: WheelPin, python: PythonPin, *blobs: Path) -> tuple[Entry, ...]:
     """The bytecode of a wheel, made by ``python`` on a base whose layers are ``blobs``."""
-    layers = [(blob, Digest.of(blob.read_bytes())) for blob in blobs]
-    manifest = Digest.of(b"".join(str(digest).encode() for _, digest in layers))
+    base = Layers(tools, [(blob, Digest.of(blob.read_bytes())) for blob in blobs])
     lock = PlatformLock(
         platform=HERE,
         suite="",
         python=python,
-        image=BasePin(name="example.org/base:1", digest=manifest, manifest=manifest),
+        image=base.pin,
         wheels=(pin,),
     )
     with (
         Inputs(tools, indexes=Indexes(), python=python.minor, prefix=PREFIX) as inputs,
-        Bytecode(tools, inputs, lock, base_layers=lambda: layers) as compiler,
+        Bytecode(tools, inputs, lock, base=base) as compiler,
     ):
         return compiler.of_wheel(pin)
 

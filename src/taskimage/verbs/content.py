@@ -189,6 +189,7 @@ class Content:
             authorities=authority_files(files.certificates),
             writable=bool(spec.runtime_packages),
             base=base,
+            others=tuple(one.lock for one in self._prepared.images),
         )
 
 

@@ -77,6 +77,10 @@ class Inputs(contextlib.ExitStack):
         self._local = threading.local()
         self._opening = threading.Lock()
 
+    def on(self, base: Base | None) -> Inputs:
+        """Those of another image, which stands on ``base``; the packages of both are in the same places."""
+        return Inputs(self._tools, indexes=self._indexes, python=self.python, prefix=self._prefix, base=base)
+
     def fetch(
         self,
         debs: Iterable[DebPin] = (),

@@ -82,6 +82,7 @@ class Maker:
         authorities: Files of certificates that the image trusts as well.
         writable: Whether the image's user may write to the environment.
         base: The image that it stands on.
+        others: The inputs of the same image for other platforms.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Maker:
         authorities: Sequence[Entry] = (),
         writable: bool = False,
         base: Base | None = None,
+        others: Sequence[PlatformLock] = (),
     ) -> None:
         self._tools = tools
         self._lock = lock
@@ -108,6 +110,7 @@ class Maker:
         self._authorities = authorities
         self._writable = writable
         self._base = base
+        self._others = others
 
     def make(self, plans: Iterable[LayerPlan]) -> dict[LayerPlan, Layer]:
         """A layer for each of ``plans``, which the store has afterwards."""
@@ -119,7 +122,7 @@ class Maker:
             Inputs(
                 tools, indexes=self._indexes, python=lock.python.minor, prefix=PREFIX, base=self._base
             ) as inputs,
-            Bytecode(tools, inputs, lock, base_layers=self._base.blobs if self._base else tuple) as compiler,
+            Bytecode(tools, inputs, lock, others=self._others, base=self._base) as compiler,
             _advised(),
         ):
             making = _Making(
