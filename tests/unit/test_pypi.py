@@ -332,6 +332,7 @@ def test_an_address_that_is_no_index_is_shown_without_its_password() -> None:
         ("windows", CannotBuild, r"no wheel of 'windows.*' for Python 3\.11\.2 on linux/amd64"),
         ("source", CannotBuild, r"no wheel of 'source.*' for Python 3\.11\.2 on linux/amd64"),
         ("built", CannotBuild, r"no wheel of 'source.*' for .*, which 'built' depends on"),
+        ("range>=1,<2", CannotBuild, r"no wheel of 'range>=1\.1' for"),
         ("conflict app>=1", CannotBuild, "do not fit together for .*app<1.*app>=1"),
         ("app<1 app>1", CannotBuild, "do not fit together for .*app<1"),
     ],
@@ -342,6 +343,8 @@ def test_what_cannot_be_resolved_is_named(
     index.add("app", "1.0")
     index.add("windows", "1.0", tag="cp311-cp311-win_amd64")
     index.files["source-1.0.tar.gz"] = b"no wheel"
+    index.add("range", "0.1")
+    index.files |= {f"range-1.{minor}.tar.gz": b"no wheel" for minor in (1, 2)}
     index.add("lost", "1.0", needs=["missing>2"])
     index.add("built", "1.0", needs=["source"])
     index.add("conflict", "1.0", needs=["app<1"])

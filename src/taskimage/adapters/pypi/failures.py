@@ -18,7 +18,7 @@ _UNKNOWN = re.compile(r"(?:Because |, )(?:and )?([\w.-]+) was not found in the p
 _NO_VERSION = re.compile(
     r"(?:there (?:is|are) no versions? of|is available and you require) (\S+?)(?:,| and )"
 )
-_NO_WHEEL = re.compile(r"(?:all versions of )?([\w.-]+)(==[^\s,]+)? (?:has|have) no (?:usable )?wheels?")
+_NO_WHEEL = re.compile(r"([\w.-]+)([=<>!~]\S*)? (?:has|have) no (?:usable )?wheels?")
 _FRAME = re.compile(r"error: |cause: |Caused by: |No solution found when resolving dependencies:?")
 # What people import, where the distribution has another name.
 _IMPORT_NAMES = {

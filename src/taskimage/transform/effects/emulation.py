@@ -74,8 +74,9 @@ class _Made:
 
     def changes(self) -> tuple[Entry, ...]:
         """What has to lie above the base and the packages, sorted by path."""
+        gone = {entry.path: entry for entry in whiteouts(self._removed)}
         if not self.is_based:
-            return tuple(self._entries[path] for path in sorted(self._entries))
+            return tuple(entry for _, entry in sorted((self._entries | gone).items()))
         there = {entry.path: entry for entry in (*self.below.below(""), *self._shipped)}
 
         def is_new(entry: Entry) -> bool:
@@ -83,7 +84,7 @@ class _Made:
             return known is None or _owned(known) != _owned(entry) or not same_content(known, entry)
 
         new = {path: entry for path, entry in self._entries.items() if is_new(entry)}
-        new |= {entry.path: entry for entry in whiteouts(self._removed)}
+        new |= gone
         folders = {entry.path: entry for entry in kept_folders((*self._shipped, *new.values()), self.below)}
         return tuple(entry for _, entry in sorted((folders | new).items()))
 
@@ -146,6 +147,7 @@ def _configure(
     versions = {name: item.version for name, item in replaced.items() if item.is_installed}
     scripts = follow_scripts(debs, before, tree, accounts, architecture=platform.debian, replaced=versions)
     made.add(scripts.entries)
+    made.remove(scripts.removed)
     made.add(login_shells(tree, below=below))
     made.add(alternative_links(scripts.choices, tree))
     has_new = any(entry.path.startswith(f"{SHIPPED}/") for deb in debs for entry in deb.entries)

@@ -39,9 +39,10 @@ class Unhandled:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What came of the scripts: files, choices of alternatives, and what was not understood."""
+    """What came of the scripts: files, links that are gone, choices of alternatives, and what was not understood."""
 
     entries: tuple[Entry, ...]
+    removed: frozenset[str]
     choices: tuple[Choice, ...]
     unknown: tuple[Unhandled, ...]
 
@@ -79,6 +80,7 @@ def follow_scripts(
     made = {**first.files.made, **after.files.made}
     return Followed(
         entries=tuple(entry for path, entry in made.items() if not path.startswith(TEMPORARY)),
+        removed=frozenset(after.files.removed),
         choices=(*first.choices, *after.choices),
         unknown=tuple(sorted(unknown)),
     )
