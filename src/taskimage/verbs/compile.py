@@ -16,8 +16,8 @@ from taskimage.model.oci import canonical_json
 from taskimage.transform import bytecode
 from taskimage.transform.deb.layout import MERGED
 from taskimage.transform.entry import Entry
-from taskimage.transform.layer import write_layer
 from taskimage.verbs.inputs import Inputs
+from taskimage.verbs.layerfile import written
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Bytecode(contextlib.ExitStack):
         def fill(root: Path) -> None:
             layers = list(self._base_layers())
             if own:
-                layers.append(_written(root.with_name("layer"), [self._entries(pin) for pin in own]))
+                layers.append(written(root.with_name("layer"), [self._entries(pin) for pin in own]))
             unpack(layers, root, wanted=lambda path: is_needed(path, python.executable))
 
         return self._kept(_key(image=str(manifest), path=python.executable, **_identity(own)), fill)
@@ -130,7 +130,7 @@ class Bytecode(contextlib.ExitStack):
             fragments: list[Sequence[Entry]] = [self._inputs.deb(pin).entries for pin in debs]
             fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
             fragments += [self._entries(pin) for pin in own]
-            unpack([_written(root.with_name("layer"), fragments)], root)
+            unpack([written(root.with_name("layer"), fragments)], root)
 
         return self._kept(_key(debs=[str(pin.digest) for pin in debs], **_identity(own)), fill)
 
@@ -181,13 +181,6 @@ class Bytecode(contextlib.ExitStack):
                 depends = ",".join(control.get(field, "") for field in ("Pre-Depends", "Depends"))
                 todo += re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends)
         return [found[name] for name in sorted(found)]
-
-
-def _written(path: Path, fragments: Sequence[Sequence[Entry]]) -> tuple[Path, Digest]:
-    """A layer of ``fragments`` in the new file ``path``, and its digest."""
-    with path.open("wb") as file:
-        write_layer(fragments, file.write)
-    return path, Digest.of(path.read_bytes())
 
 
 def _numbers(version: str) -> str:

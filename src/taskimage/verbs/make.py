@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
-from taskimage.model.errors import CannotBuild, IntegrityError
+from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, Warned, counted
 from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
@@ -29,7 +29,7 @@ from taskimage.verbs.overlap import check_overlaps
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
-    from taskimage.transform.effects.scripts import Unhandled
+    from taskimage.transform.effects.scripts import Script, Unhandled
     from taskimage.verbs.base import Base
 
 __all__ = ["Maker", "known_layer", "write"]
@@ -285,25 +285,31 @@ class _Making:
         debs = [self.inputs.deb(pin) for pin in plan.debs]
         with self.base.tree() if self.base else contextlib.nullcontext() as tree:
             below = tree.entries if tree else ()
-            found = effects(
-                debs, platform=self.lock.platform, users=self.users, below=below, authorities=self.authorities
-            )
-            _check_scripts([script for script in found.unknown if script.package not in self.waived])
-            yield found.entries
+            left: dict[Script, None] = {}
+            reasons: list[Unhandled] = []
+            while True:
+                # What is run is not followed, and what comes of that may be what others need.
+                found = effects(
+                    debs, platform=self.lock.platform, users=self.users, below=below,
+                    authorities=self.authorities, left=left,
+                )  # fmt: skip
+                more = [script for script in found.unknown if script.package not in self.waived]
+                if not more:
+                    break
+                reasons += more
+                for one in more:
+                    # dpkg configures the whole package, by whichever script it is that is not followed.
+                    left |= dict.fromkeys([(one.package, one.script), (one.package, "postinst")])
+            if not left:
+                yield found.entries
+                return
+            from taskimage.verbs.scripts import Scripts
 
-
-def _check_scripts(unknown: Sequence[Unhandled]) -> None:
-    """Raise CannotBuild when a script does more than is emulated: it names each one, and all that it does."""
-    scripts: dict[tuple[str, str], list[str]] = {}
-    for one in unknown:
-        scripts.setdefault((one.package, one.script), []).append(one.reason)
-    if not scripts:
-        return
-    shown = "".join(
-        f"\n  {package}: its {script} {'; '.join(reasons)}" for (package, script), reasons in scripts.items()
-    )
-    names = ", ".join(dict.fromkeys(package for package, _ in scripts))
-    raise CannotBuild(
-        f"no maintainer script runs in a build, and what these would do is not known{shown}",
-        hint=f"if the image works without, say so: builder_options: {{taskimage: {{waive_scripts: [{names}]}}}}",
-    )
+            scripts = Scripts(
+                tools=self.tools, platform=self.lock.platform, debs=debs, left=tuple(left), reasons=reasons,
+                stopped=self.stopped.is_set,
+            )  # fmt: skip
+            there = {entry.path for entries in (below, *(deb.entries for deb in debs)) for entry in entries}
+            blobs = self.base.blobs() if self.base else ()
+            # The layer is written when all of its entries are known.
+            yield self.inputs.enter_context(scripts.run(blobs, there, found.entries))

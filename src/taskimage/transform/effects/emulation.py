@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from taskimage.model.oci import Platform
@@ -18,7 +18,7 @@ from taskimage.transform.effects.certificates import SHIPPED, java_keystore, tru
 from taskimage.transform.effects.dpkg import package_records, recorded
 from taskimage.transform.effects.ldcache import linker_cache
 from taskimage.transform.effects.region import local_time, locale_list, paper_size
-from taskimage.transform.effects.scripts import Unhandled, follow_scripts
+from taskimage.transform.effects.scripts import Script, Unhandled, follow_scripts
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.effects.upgrades import (
     changed_configuration,
@@ -99,6 +99,7 @@ def effects(
     users: Sequence[User],
     below: Sequence[Entry] = (),
     authorities: Sequence[Entry] = (),
+    left: Collection[Script] = (),
 ) -> Effects:
     """What the maintainer scripts of ``debs`` (all packages of an image together) would have done.
 
@@ -106,7 +107,8 @@ def effects(
     accounts and get a home that their group can write to. Nothing is read but the packages, and the files
     ``below`` them: the whole tree of a base image. On a base only what changes comes out, with whiteouts for
     what is gone; without packages that is accounts and homes, on a base of any kind. ``authorities`` are files of
-    certificates that are trusted too, on any base.
+    certificates that are trusted too, on any base. Scripts that are ``left`` are not followed: for dpkg their
+    packages are unpacked, and still to be configured.
 
     Raises IntegrityError for a certificate among them that is none.
     """
@@ -115,7 +117,7 @@ def effects(
     if not made.is_based:
         made.add(system_links(made.tree))
     accounts = Accounts(made.tree)
-    unknown = _configure(ordered, made, accounts, platform=platform) if ordered else ()
+    unknown = _configure(ordered, made, accounts, left, platform=platform) if ordered else ()
     if authorities:
         placed = [replace(entry, path=made.tree.place(entry.path) or entry.path) for entry in authorities]
         made.add(placed)
@@ -128,7 +130,7 @@ def effects(
 
 
 def _configure(
-    debs: Sequence[Deb], made: _Made, accounts: Accounts, *, platform: Platform
+    debs: Sequence[Deb], made: _Made, accounts: Accounts, left: Collection[Script], *, platform: Platform
 ) -> tuple[Unhandled, ...]:
     """Make what the scripts of ``debs`` would have done; what of them is not understood."""
     tree, below = made.tree, made.below
@@ -144,7 +146,9 @@ def _configure(
         made.add(paper_size(tree))
     before = Tree(below.below("") if made.is_based else system_links(tree))
     versions = {name: item.version for name, item in replaced.items() if item.is_installed}
-    scripts = follow_scripts(debs, before, tree, accounts, architecture=platform.debian, replaced=versions)
+    scripts = follow_scripts(
+        debs, before, tree, accounts, architecture=platform.debian, replaced=versions, left=left
+    )
     made.add(scripts.entries)
     made.add(login_shells(tree, below=below))
     made.add(alternative_links(scripts.choices, tree))
@@ -153,7 +157,9 @@ def _configure(
         made.add(trusted_certificates(tree))
     if JAVA in names or (has_new and JAVA in {item.package for item in known}):
         made.add(java_keystore(tree))
-    made.add(package_records(debs, tree, kept=[item for item in known if replaced.get(item.package) != item]))
+    kept = [item for item in known if replaced.get(item.package) != item]
+    unpacked = {package: versions.get(package, "") for package, _ in left}
+    made.add(package_records(debs, tree, kept=kept, unpacked=unpacked))
     made.add(changed)
     made.remove((*gone, *obsolete_records(debs, below, replaced)))
     made.add(linker_cache(tree, platform=platform))
