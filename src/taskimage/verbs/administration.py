@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,14 +36,13 @@ _SHOWN_LINES = 20
 
 def sandbox_for(platform: Platform) -> Sandbox:
     """The sandbox in which root administers an image for ``platform``. Raises CannotBuild where there is none."""
-    sandbox = find_sandbox(overlay=True, administers=True)
-    here = Platform.parse(f"linux/{host_machine()}")
+    here = Platform.parse(f"{sys.platform}/{host_machine()}")
     if not here.serves(platform):
         raise CannotBuild(
             f"they are for {platform}, and this host is {here}",
             hint=f"build on a {platform} host and push there: other hosts find the layer in the registry",
         )
-    return sandbox
+    return find_sandbox(overlay=True, administers=True)
 
 
 def last_lines(message: str, said: str) -> str:
@@ -67,7 +67,7 @@ class Administration:
         argv: Sequence[str],
         env: Mapping[str, str],
         *,
-        volumes: Sequence[Volume] = (),
+        volumes: Iterable[Volume] = (),
         network: bool = False,
         kept: Callable[[str], bool] = is_kept,
         stopped: Callable[[], bool] | None = None,

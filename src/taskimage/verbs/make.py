@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
@@ -29,7 +30,6 @@ from taskimage.verbs.overlap import check_overlaps
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
-    from taskimage.transform.effects.scripts import Script, Unhandled
     from taskimage.verbs.base import Base
 
 __all__ = ["Maker", "known_layer", "write"]
@@ -280,36 +280,26 @@ class _Making:
                 yield self.compiler.of_wheel(pin)
 
     def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        from taskimage.transform.effects.emulation import effects
+        from taskimage.transform.effects.emulation import effects, effects_before
 
         debs = [self.inputs.deb(pin) for pin in plan.debs]
         with self.base.tree() if self.base else contextlib.nullcontext() as tree:
             below = tree.entries if tree else ()
-            left: dict[Script, None] = {}
-            reasons: list[Unhandled] = []
-            while True:
-                # What is run is not followed, and what comes of that may be what others need.
-                found = effects(
-                    debs, platform=self.lock.platform, users=self.users, below=below,
-                    authorities=self.authorities, left=left,
-                )  # fmt: skip
-                more = [script for script in found.unknown if script.package not in self.waived]
-                if not more:
-                    break
-                reasons += more
-                for one in more:
-                    # dpkg configures the whole package, by whichever script it is that is not followed.
-                    left |= dict.fromkeys([(one.package, one.script), (one.package, "postinst")])
-            if not left:
+            follow = partial(
+                effects, debs, platform=self.lock.platform, users=self.users, below=below,
+                authorities=self.authorities,
+            )  # fmt: skip
+            found = effects_before(follow, waived=self.waived)
+            if not found.unknown:
                 yield found.entries
                 return
             from taskimage.verbs.scripts import Scripts
 
             scripts = Scripts(
-                tools=self.tools, platform=self.lock.platform, debs=debs, left=tuple(left), reasons=reasons,
-                stopped=self.stopped.is_set,
+                tools=self.tools, platform=self.lock.platform, debs=debs, unfollowed=found.unknown,
+                waived=self.waived, stopped=self.stopped.is_set,
             )  # fmt: skip
             there = {entry.path for entries in (below, *(deb.entries for deb in debs)) for entry in entries}
             blobs = self.base.blobs() if self.base else ()
-            # The layer is written when all of its entries are known.
+            # A layer is written when all of its entries are known.
             yield self.inputs.enter_context(scripts.run(blobs, there, found.entries))

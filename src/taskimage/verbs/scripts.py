@@ -7,6 +7,7 @@ records, in which their packages are unpacked and wait to be configured. There i
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,8 +24,8 @@ from taskimage.model.oci import Platform
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.dpkg import ADMIN, record_name
 from taskimage.transform.effects.leftout import is_left_out
-from taskimage.transform.effects.scripts import Script, Unhandled
-from taskimage.transform.entry import Entry
+from taskimage.transform.effects.scripts import Unhandled
+from taskimage.transform.entry import Entry, folders_of
 from taskimage.transform.whiteout import WHITEOUT
 from taskimage.verbs.administration import administer, last_lines, sandbox_for
 from taskimage.verbs.layerfile import written
@@ -45,6 +46,7 @@ _ENVIRONMENT: Final = {
 }
 # Asked before a service is started (invoke-rc.d(8)): it may not be.
 _POLICY = "#!/bin/sh\nexit 101\n"
+_NOTHING = "#!/bin/sh\n"
 # What scripts may count on without saying so (policy 3.8), in every suite.
 _ESSENTIAL: Final = (
     "base-files", "base-passwd", "bash", "bsdutils", "coreutils", "dash", "debianutils", "diffutils", "dpkg",
@@ -57,13 +59,13 @@ _FAILED = re.compile(r"error processing package (\S+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scripts:
-    """The scripts of ``debs`` that are ``left`` to be run, and why each of them is."""
+    """The scripts of ``debs`` that are not followed, and have to be run; none of ``waived`` packages is."""
 
     tools: Tools
     platform: Platform
     debs: Sequence[Deb]
-    left: Sequence[Script]
-    reasons: Sequence[Unhandled]
+    unfollowed: Sequence[Unhandled]
+    waived: Collection[str]
     stopped: Callable[[], bool]
 
     @contextlib.contextmanager
@@ -90,16 +92,13 @@ class Scripts:
             for number, entries in enumerate((*(deb.entries for deb in self.debs), made)):
                 yield written(folder / f"layer{number}", [entries])
 
-        names = counted(len(set(self._packages)), "package")
+        names = counted(len(self._packages), "package")
         self.tools.listener(Started("scripts", f"Running the maintainer scripts of {names}"))
         with administer(self.tools, sandbox, layers) as image:
-            policy = image.folder / "policy-rc.d"
-            policy.write_text(_POLICY)
-            policy.chmod(0o755)
             ended, said, changed = image.run(
                 ["/bin/sh", "-c", self._driver()],
                 _ENVIRONMENT,
-                volumes=[Volume(policy, "/usr/sbin/policy-rc.d", read_only=True)],
+                volumes=self._replaced(image.folder),
                 kept=lambda path: is_kept(path) and not is_left_out(path),
                 stopped=self.stopped,
             )
@@ -109,11 +108,25 @@ class Scripts:
 
     @property
     def _packages(self) -> list[str]:
-        return list(dict.fromkeys(package for package, _ in self.left))
+        return list(dict.fromkeys(one.package for one in self.unfollowed))
+
+    def _replaced(self, folder: Path) -> Iterator[Volume]:
+        """Programs of ours in the place of the image's."""
+        shown = {"/usr/sbin/policy-rc.d": _POLICY}
+        for deb in self.debs:
+            if deb.package in self.waived and "postinst" in deb.scripts:
+                # A trigger would start it too.
+                shown[f"/{ADMIN}/info/{record_name(deb)}.postinst"] = _NOTHING
+        for number, (target, text) in enumerate(shown.items()):
+            program = folder / f"program{number}"
+            program.write_text(text)
+            program.chmod(0o755)
+            yield Volume(program, target, read_only=True)
 
     def _driver(self) -> str:
         """A shell script that calls preinst as dpkg would have, and leaves the rest to dpkg."""
-        preinsts = [_preinst(deb) for deb in self.debs if (deb.package, "preinst") in self.left]
+        wanted = {one.package for one in self.unfollowed if one.script == "preinst"}
+        preinsts = [_preinst(deb) for deb in self.debs if deb.package in wanted]
         return "".join([*preinsts, _CONFIGURE])
 
     def _expect_done(self, ended: Ended, said: str, missing: Sequence[str]) -> None:
@@ -134,8 +147,8 @@ class Scripts:
         raise CannotBuild(last_lines(message, said), hint="; or ".join(ways))
 
     def _error(self, why: str, hint: str | None) -> CannotBuild:
-        reasons: dict[Script, list[str]] = {}
-        for one in self.reasons:
+        reasons: dict[tuple[str, str], list[str]] = {}
+        for one in self.unfollowed:
             reasons.setdefault((one.package, one.script), []).append(one.reason)
         shown = "".join(
             f"\n  {package}: its {script} {'; '.join(parts)}" for (package, script), parts in reasons.items()
@@ -181,12 +194,14 @@ def _waive(names: Sequence[str]) -> str:
 def _laid(made: Sequence[Entry], changed: Sequence[Entry], there: Collection[str]) -> tuple[Entry, ...]:
     """``made`` with what was ``changed`` above it, as one layer on what is ``there``."""
     entries = {entry.path: entry for entry in made}
+    folders = folders_of(entries)
     for entry in changed:
         folder, _, name = entry.path.rpartition("/")
         is_gone = name.startswith(WHITEOUT)
-        victim = f"{folder}/{name.removeprefix(WHITEOUT)}".lstrip("/") if is_gone else entry.path
-        if is_gone or entry.kind != "dir":
-            for path in [path for path in entries if f"{path}/".startswith(f"{victim}/")]:
+        victim = posixpath.join(folder, name.removeprefix(WHITEOUT)) if is_gone else entry.path
+        entries.pop(victim, None)
+        if victim in folders and entry.kind != "dir":
+            for path in [path for path in entries if path.startswith(f"{victim}/")]:
                 del entries[path]
         if not is_gone or victim in there:
             entries[entry.path] = entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from taskimage.model.oci import Platform
@@ -31,7 +31,7 @@ from taskimage.transform.effects.upgrades import (
 from taskimage.transform.entry import Entry, same_content
 from taskimage.transform.whiteout import whiteouts
 
-__all__ = ["Effects", "byte_compiled", "effects"]
+__all__ = ["Effects", "byte_compiled", "effects", "effects_before"]
 
 JAVA = "ca-certificates-java"
 _COMPILED = re.compile(r"usr/lib/python3(\.\d+|/dist-packages)/.+\.py")
@@ -127,6 +127,23 @@ def effects(
     made.add(account_files(accounts, made.tree, shadow=has_passwd and not made.is_based))
     made.add(directories(made.tree, homes, below=made.below))
     return Effects(made.changes(), unknown)
+
+
+def effects_before(follow: Callable[..., Effects], *, waived: Collection[str]) -> Effects:
+    """What there is before the scripts are run that are not understood, which are told; none of ``waived`` packages.
+
+    ``follow`` gives the effects without the scripts that are ``left``.
+    """
+    unknown: tuple[Unhandled, ...] = ()
+    while True:
+        # dpkg configures a package whichever script of its is not followed.
+        left = {(one.package, script) for one in unknown for script in (one.script, "postinst")}
+        found = follow(left=left)
+        # What is run is not followed, and others may need what comes of it.
+        more = tuple(one for one in found.unknown if one.package not in waived)
+        if not more:
+            return Effects(found.entries, unknown)
+        unknown += more
 
 
 def _configure(
