@@ -31,7 +31,7 @@ from taskimage.verbs.administration import administer, last_lines, sandbox_for
 from taskimage.verbs.layerfile import written
 from taskimage.verbs.tools import Tools
 
-__all__ = ["Scripts"]
+__all__ = ["Scripts", "merged"]
 
 _ENVIRONMENT: Final = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -104,7 +104,7 @@ class Scripts:
             )
             self._expect_done(ended, said, _missing(image.root))
             self.tools.listener(Done("scripts", f"Ran the maintainer scripts of {names}"))
-            yield _laid(made, changed, there)
+            yield merged(made, changed, there)
 
     @property
     def _packages(self) -> list[str]:
@@ -191,7 +191,7 @@ def _waive(names: Sequence[str]) -> str:
     )
 
 
-def _laid(made: Sequence[Entry], changed: Sequence[Entry], there: Collection[str]) -> tuple[Entry, ...]:
+def merged(made: Sequence[Entry], changed: Sequence[Entry], there: Collection[str]) -> tuple[Entry, ...]:
     """``made`` with what was ``changed`` above it, as one layer on what is ``there``."""
     entries = {entry.path: entry for entry in made}
     folders = folders_of(entries)

@@ -47,11 +47,15 @@ LEFT_OUT: Final = _SHELL | _MADE_FOR_ALL | _RUNNING_SYSTEM | _BOOKKEEPING | _IDE
 # The same, as files: where scripts run by themselves, and not as they are followed here.
 _FILES = re.compile(
     # Notes for later, and what was there before a change.
-    r"var/(cache/(debconf|man|fontconfig)|log|lib/(systemd|ucf|python))/.*"
+    r"var/(cache/(debconf|man|fontconfig)|lib/(systemd|ucf|python))/.*|var/log/(.*/)?[^/]*log"
     r"|var/lib/dpkg/(available|lock|lock-frontend|updates/.*|triggers/Lock|.*-old)"
     r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-|etc/\.pwd\.lock|.*/__pycache__(/.*)?"
+    # No init system runs in an image.
+    r"|etc/rc.\.d/.*|etc/systemd/system/.*\.(wants|requires)(/.*)?"
     # What tells one machine from all others.
     r"|etc/machine-id|var/lib/dbus/machine-id|etc/ssh/ssh_host_.*|etc/ssl/(certs|private)/ssl-cert-snakeoil\..*"
+    # What has the time in it, or where in memory things were: TeX makes such a format when it is first asked for.
+    r"|var/lib/texmf/web2c/((tex|luatex|luahbtex)/.*|.*\.log)"
     # Databases, which have numbers of their own too: whoever runs the image makes one.
     r"|var/lib/(mysql|postgresql)/.*|etc/postgresql/.*",
 )
