@@ -150,7 +150,15 @@ PACKAGES = {
     "gsettings-desktop-schemas": "gsettings-desktop-schemas, libglib2.0-bin",
 }  # fmt: skip
 # What scripts count on, and nothing among these packages depends on.
-ESSENTIAL = ("bsdutils", "init-system-helpers", "ncurses-bin", "perl-base", "sysvinit-utils", "util-linux")
+ESSENTIAL = (
+    "bsdutils",
+    "init-system-helpers",
+    "login",
+    "ncurses-bin",
+    "perl-base",
+    "sysvinit-utils",
+    "util-linux",
+)
 
 
 @pytest.fixture(scope="module", params=IMAGES)

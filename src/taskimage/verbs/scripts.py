@@ -50,7 +50,7 @@ _NOTHING = "#!/bin/sh\n"
 # What scripts may count on without saying so (policy 3.8), in every suite.
 _ESSENTIAL: Final = (
     "base-files", "base-passwd", "bash", "bsdutils", "coreutils", "dash", "debianutils", "diffutils", "dpkg",
-    "findutils", "grep", "gzip", "hostname", "init-system-helpers", "libc-bin", "ncurses-base", "ncurses-bin",
+    "findutils", "grep", "gzip", "hostname", "init-system-helpers", "libc-bin", "login", "ncurses-base", "ncurses-bin",
     "perl-base", "sed", "sysvinit-utils", "tar", "util-linux",
 )  # fmt: skip
 _CONFIGURE = "exec dpkg --force-unsafe-io --force-confold --abort-after=1 --configure --pending\n"
