@@ -47,7 +47,7 @@ LEFT_OUT: Final = _SHELL | _MADE_FOR_ALL | _RUNNING_SYSTEM | _BOOKKEEPING | _IDE
 # The same, as files: where scripts run by themselves, and not as they are followed here.
 _FILES = re.compile(
     # Notes for later, and what was there before a change.
-    r"var/(cache/(debconf|man|fontconfig)|lib/(systemd|ucf|python))/.*|var/log/(.*/)?[^/]*log"
+    r"var/(cache/(debconf|man|fontconfig)|lib/(systemd|python))/.*|var/log/(.*/)?[^/]*log"
     r"|var/lib/dpkg/(available|lock|lock-frontend|updates/.*|triggers/Lock|.*-old)"
     r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-|etc/\.pwd\.lock|.*/__pycache__(/.*)?"
     # No init system runs in an image.
