@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -173,6 +174,14 @@ def test_on_another_architecture_both_ways_out_are_told(
     monkeypatch.setattr(administration, "host_machine", lambda: "aarch64")
     said = script.fails(7)
     assert "they are for linux/amd64, and this host is" in said
+    assert "build on a linux/amd64 host and push there" in said
+    assert WAY in said
+
+
+def test_on_another_system_both_ways_out_are_told(script: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    said = script.fails(7)
+    assert "they are for linux/amd64, and this host is darwin" in said
     assert "build on a linux/amd64 host and push there" in said
     assert WAY in said
 

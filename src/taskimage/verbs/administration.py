@@ -36,10 +36,11 @@ _SHOWN_LINES = 20
 
 def sandbox_for(platform: Platform) -> Sandbox:
     """The sandbox in which root administers an image for ``platform``. Raises CannotBuild where there is none."""
-    here = Platform.parse(f"{sys.platform}/{host_machine()}")
-    if not here.serves(platform):
+    system = sys.platform
+    here = Platform.parse(f"linux/{host_machine()}")
+    if system != "linux" or not here.serves(platform):
         raise CannotBuild(
-            f"they are for {platform}, and this host is {here}",
+            f"they are for {platform}, and this host is {here if system == 'linux' else system}",
             hint=f"build on a {platform} host and push there: other hosts find the layer in the registry",
         )
     return find_sandbox(overlay=True, administers=True)
