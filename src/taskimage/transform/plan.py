@@ -49,6 +49,11 @@ class LayerPlan:
         return sum(pin.size for pin in self.pins)
 
     @property
+    def is_run(self) -> bool:
+        """Whether it is made by running something on all layers below."""
+        return self.kind == "commands"
+
+    @property
     def pins(self) -> tuple[DebPin | CondaPin | WheelPin, ...]:
         """Its inputs that are packages."""
         return self.debs + self.conda + self.wheels

@@ -35,6 +35,7 @@ class Bytecode(contextlib.ExitStack):
         lock: The inputs of the image, of whose interpreter the bytecode is.
         others: Those of the same image for other platforms, of which this machine may be one.
         base: The image that it stands on.
+        anew: Compile what is kept already, too.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Bytecode(contextlib.ExitStack):
         *,
         others: Sequence[PlatformLock] = (),
         base: Base | None = None,
+        anew: bool = False,
     ) -> None:
         super().__init__()
         self._tools = tools
         self._inputs = inputs
         self._lock = lock
         self._base = base
+        self._anew = anew
         self._stand_ins = StandIns(tools=tools, lock=lock, others=others, base=base, here=this_machine())
         self._starting = threading.Lock()
         self._started: Compiler | None = None
@@ -86,7 +89,7 @@ class Bytecode(contextlib.ExitStack):
         key = Digest.of(canonical_json(document))
         store = self._tools.store
         path = store.home / "bytecode" / f"{key.hex}.zip"
-        if not path.exists():
+        if self._anew or not path.exists():
             compiled = self._compiler().compile(bytecode.items(sources()))
             store.write_file(path, bytecode.pack(compiled, python=python.minor))
         return bytecode.unpack(lambda: cast("BinaryIO", path.open("rb")), where=str(path))

@@ -123,17 +123,18 @@ class Content:
         maker = self._maker(planned, base)
         known = {plan: known_layer(self._tools, plan) or self._remote.get(plan.key) for plan in planned.plans}
         missing = [plan for plan, layer in known.items() if layer is None or self._anew]
-        if any(plan.kind == "commands" for plan in missing):
+        if any(plan.is_run for plan in missing):
             # Asked first: on a host that cannot run them the rest is made in vain.
             self._commands(planned)
-        made = maker.make(plan for plan in missing if plan.kind != "commands")
+        made = maker.make(plan for plan in missing if not plan.is_run)
         layers: list[Layer] = []
         for plan in planned.plans:
-            make = partial(_only, maker, plan)
-            if plan.kind == "commands":
-                make = partial(self._run, planned, plan, tuple(layers), base)
-                if plan in missing:
-                    made[plan] = make()
+            below = tuple(layers)
+            make = (
+                partial(self._run, planned, plan, below, base) if plan.is_run else partial(_only, maker, plan)
+            )
+            if plan.is_run and plan in missing:
+                made[plan] = make()
             layer = made.get(plan) or cast("Layer", known[plan])
             layers.append(layer)
             self.layers[plan.key] = layer
@@ -190,6 +191,7 @@ class Content:
             writable=bool(spec.runtime_packages),
             base=base,
             others=tuple(one.lock for one in self._prepared.images),
+            anew=self._anew,
         )
 
 

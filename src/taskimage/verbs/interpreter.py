@@ -11,9 +11,9 @@ from taskimage.model.lock import CondaPin, DebPin, PlatformLock, PythonPin
 from taskimage.model.oci import canonical_json
 from taskimage.transform.deb.layout import MERGED
 from taskimage.transform.entry import Entry
-from taskimage.transform.layer import write_layer
 from taskimage.verbs.base import Base
 from taskimage.verbs.inputs import Inputs
+from taskimage.verbs.layerfile import written
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Interpreter"]
@@ -56,7 +56,7 @@ class Interpreter:
         def fill(root: Path) -> None:
             layers = [*self._base.blobs()] if self._base else []
             if own:
-                layers.append(_written(root.with_name("layer"), [self._entries(pin) for pin in own]))
+                layers.append(written(root.with_name("layer"), [self._entries(pin) for pin in own]))
             unpack(layers, root, wanted=lambda path: is_needed(path, python.executable))
 
         return self._kept(_key(image=str(manifest), path=python.executable, **_identity(own)), fill)
@@ -70,7 +70,7 @@ class Interpreter:
             fragments: list[Sequence[Entry]] = [self._inputs.deb(pin).entries for pin in debs]
             fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
             fragments += [self._entries(pin) for pin in own]
-            unpack([_written(root.with_name("layer"), fragments)], root)
+            unpack([written(root.with_name("layer"), fragments)], root)
 
         return self._kept(_key(debs=[str(pin.digest) for pin in debs], **_identity(own)), fill)
 
@@ -121,13 +121,6 @@ class Interpreter:
                 depends = ",".join(control.get(field, "") for field in ("Pre-Depends", "Depends"))
                 todo += re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends)
         return [found[name] for name in sorted(found)]
-
-
-def _written(path: Path, fragments: Sequence[Sequence[Entry]]) -> tuple[Path, Digest]:
-    """A layer of ``fragments`` in the new file ``path``, and its digest."""
-    with path.open("wb") as file:
-        write_layer(fragments, file.write)
-    return path, Digest.of(path.read_bytes())
 
 
 def _identity(own: Sequence[PythonPin | CondaPin]) -> dict[str, object]:

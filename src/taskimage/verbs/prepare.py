@@ -267,7 +267,12 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
     compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
     plans = plan(
         lock,
-        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *_authorities(order.files)),
+        effects=(
+            str(effects.VERSION),
+            *(user.passwd() for user in USERS),
+            *_authorities(order.files),
+            *_waived(spec, lock),
+        ),
         environment=(
             PREFIX,
             lock.python.version,
@@ -287,6 +292,12 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
 
         plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
     return Planned(spec=spec, lock=lock, plans=plans)
+
+
+def _waived(spec: ImageSpec, lock: PlatformLock) -> list[str]:
+    """The packages of Debian whose scripts are not run, whatever they do."""
+    there = {pin.package for pin in (*lock.base, *lock.apt)}
+    return [f"waived {name}" for name in sorted(there.intersection(spec.options.waive_scripts))]
 
 
 def _authorities(files: SpecFiles) -> list[str]:

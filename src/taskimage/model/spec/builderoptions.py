@@ -23,7 +23,7 @@ class BuilderOptions:
 
     ``runtime`` is what starts tasks: flytekit is added to the packages when none names it, or nothing is.
     ``bytecode`` compiles packages; ``suite`` is the Debian release below them; ``waive_scripts`` names
-    Debian and conda packages whose scripts, which are not run, do not matter; ``expired_indexes`` accepts package
+    Debian and conda packages whose scripts do not matter and are not run; ``expired_indexes`` accepts package
     indexes that are past their Valid-Until; ``network`` lets ``commands`` reach it; ``ca_certificates`` names PEM
     files with authorities that the image trusts as well.
     """
