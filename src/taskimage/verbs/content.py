@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.oci import Descriptor, Platform, RawManifest
@@ -21,7 +22,6 @@ from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import source_entries
 from taskimage.verbs.base import Base
-from taskimage.verbs.inputs import Indexes
 from taskimage.verbs.make import Maker, known_layer
 from taskimage.verbs.prepare import USERS, Planned, Prepared
 from taskimage.verbs.tools import Tools
@@ -181,7 +181,7 @@ class Content:
         return Maker(
             self._tools,
             planned.lock,
-            indexes=Indexes.of(spec, files.requirements),
+            asked=Asked.of(spec, files.requirements),
             users=USERS,
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,

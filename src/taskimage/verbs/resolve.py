@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.base import Distribution
 from taskimage.model.events import Done, Started, Warned, counted
@@ -99,19 +100,16 @@ class Resolving:
         """The Python packages."""
         # What was chosen to go with another base says nothing about this one.
         kept = [item for item in self._kept if manifest_of(item.image) == manifest_of(self.ground.image)]
+        packages = (*self._wants.packages, *_runtime(self._wants), *_installer(self._wants))
         with placed(self._spec, "packages"):
             found = self._tools.pypi.resolve(
+                replace(Asked.of(self._spec, self._requirements), packages=packages),
                 python=self.ground.python.version,
                 platform=self.platform,
-                packages=(*self._wants.packages, *_runtime(self._wants), *_installer(self._wants)),
-                requirements=self._requirements,
-                index=self._spec.pip_index,
-                extra_indexes=self._spec.pip_extra_index_url or (),
                 glibc=self.ground.glibc,
                 keep=[pin for item in kept for pin in item.wheels],
                 installed=self.ground.installed,
                 upgrade_packages=self._upgrade_packages,
-                options=self._spec.install_options,
             )
         if self._lacks_flytekit(found):
             self._tools.listener(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taskimage.adapters.images.store import StoreTarget, store_source
 from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.events import Done, Listener, Started, counted, ignore
@@ -14,7 +15,7 @@ from taskimage.model.lock import PlatformLock
 from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.base import Base
 from taskimage.verbs.build import build_ordered
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.prepare import Order, load_spec, order
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import transfer
@@ -53,8 +54,8 @@ def _vendor(here: Tools, there: Store, wanted: Order, listener: Listener) -> Non
         build_ordered(here, wanted.base, push=False)
     for lock in wanted.lock.platforms if wanted.lock else ():
         base = Base(here, lock.image, lock.platform) if lock.image else None
-        indexes = Indexes.of(wanted.loaded.spec, wanted.files.requirements)
-        with Inputs(here, indexes=indexes, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
+        asked = Asked.of(wanted.loaded.spec, wanted.files.requirements)
+        with Inputs(here, asked=asked, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
             python = lock.python if lock.python.digest else None
             inputs.fetch((*lock.base, *lock.apt), lock.wheels, python, conda=lock.conda)
         _copy_inputs(here.store, there, _inputs(lock), listener)

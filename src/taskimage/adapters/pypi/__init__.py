@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import Fetch, Http
-from taskimage.adapters.pypi.indexes import DIRECT, Asked, Index, index_of_pin, indexes
+from taskimage.adapters.pypi.indexes import DIRECT, Index, index_of_pin, indexes
 from taskimage.adapters.pypi.locks import index_names, locked_in, read_lock, select
-from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.base import Distribution
 from taskimage.model.digest import Digest
@@ -71,18 +71,14 @@ class PyPI:
 
     def resolve(
         self,
+        asked: Asked,
         *,
         python: str,
         platform: Platform,
-        packages: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
-        index: str | None = None,
-        extra_indexes: Sequence[str] = (),
         glibc: tuple[int, int] = (2, 36),
         keep: Sequence[WheelPin] = (),
         installed: Sequence[Distribution] = (),
         upgrade_packages: Sequence[str] = (),
-        options: InstallOptions = DEFAULTS,
     ) -> Resolution:
         """A wheel for each package that is wanted, directly or by another, unless the base has it.
 
@@ -91,19 +87,14 @@ class PyPI:
         that.
 
         Args:
+            asked: What is wanted, and of which indexes. Where the first of its ``requirements`` is a lock file, that
+                alone says what is wanted, whatever the base has.
             python: The version of the image's interpreter, three numbers.
             platform: What the image is for.
-            packages: Requirements, as a spec has them.
-            requirements: A requirements file, then every file that it includes.
-            index: A spec's ``pip_index``.
-            extra_indexes: A spec's ``pip_extra_index_url``.
             glibc: The version of the image's C library.
             keep: Pins whose versions are preferred while they still fit, to those of the same base as well.
             installed: What the base's Python has; a requirement with hashes is not met by it.
             upgrade_packages: Names that are to be the newest that fit, whatever ``keep`` and the base have.
-            options: A spec's ``pip_extra_args``.
-
-        Where the first of ``requirements`` is a lock file, that alone says what is wanted, whatever the base has.
 
         Raises:
             BadInput: A requirement, a lock file or an index's address cannot be read.
@@ -122,10 +113,9 @@ class PyPI:
         from taskimage.adapters.pypi.target import Target
 
         target = Target(python, platform, glibc)
-        asked = Asked.of(index, extra_indexes, options)
-        if locked_in(requirements):
-            return self._locked(target, requirements, asked, options)
-        wanted = self._requirements(packages, requirements, options)
+        if locked_in(asked.requirements):
+            return self._locked(target, asked)
+        wanted = self._requirements(asked)
         if not wanted.lines:
             return Resolution()
         known = self._indexes(asked, wanted)
@@ -136,28 +126,22 @@ class PyPI:
         newest = frozenset(map(canonicalize_name, upgrade_packages))
         kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
-        with self._uv(options) as uv:
+        with self._uv(asked.options) as uv:
             wheels, used = self._resolved(uv, wanted, _addressed(known, uv), target, kept, base)
         self._check(wheels, target)
         for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
             self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
         return Resolution(wheels=pinned(self._http, self._store, wheels), installed=tuple(sorted(used)))
 
-    def _locked(
-        self,
-        target: Target,
-        files: Sequence[RequirementsFile],
-        asked: Asked,
-        options: InstallOptions,
-    ) -> Resolution:
+    def _locked(self, target: Target, asked: Asked) -> Resolution:
         """What a lock file installs."""
         from taskimage.adapters.pypi.addresses import located
         from taskimage.adapters.pypi.chosen import choose
         from taskimage.adapters.pypi.pins import pinned
 
-        packages = select(files, target, options)
+        packages = select(asked.requirements, target, asked.options)
         with self._uv() as uv:
-            locations = self._locations(uv, files, asked)
+            locations = self._locations(uv, asked)
             chosen = choose(packages, target, (), {one.name: locations.index(one) for one in packages})
             wheels = located(self._http, list(chosen), locations.addresses(packages))
         self._check(wheels, target)
@@ -181,15 +165,13 @@ class PyPI:
         with self._store.temporary_directory() as name:
             yield Uv(environ, self._store.home / "uv", Path(name), offline=self._offline)
 
-    def _requirements(
-        self, packages: Sequence[str], files: Sequence[RequirementsFile], options: InstallOptions
-    ) -> Requirements:
+    def _requirements(self, asked: Asked) -> Requirements:
         from taskimage.adapters.pypi.requirements import Requirements
 
-        return Requirements.read(packages, files, self._environ, options)
+        return Requirements.read(asked.packages, asked.requirements, self._environ, asked.options)
 
     def _indexes(self, asked: Asked, wanted: Requirements) -> tuple[Index, ...]:
-        return indexes(asked.index or wanted.index, asked.extra, self._environ, found=wanted.extra_indexes)
+        return indexes(asked, self._environ, default=wanted.index, found=wanted.extra_indexes)
 
     def _resolved(  # noqa: PLR0917 - all that is known of what is wanted
         self,
@@ -220,20 +202,10 @@ class PyPI:
 
     # -- fetching --------------------------------------------------------------------------------------
 
-    def fetch(
-        self,
-        pins: Sequence[WheelPin],
-        *,
-        packages: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
-        index: str | None = None,
-        extra_indexes: Sequence[str] = (),
-        options: InstallOptions = DEFAULTS,
-        moved: Callable[[int], None],
-    ) -> None:
+    def fetch(self, pins: Sequence[WheelPin], asked: Asked, *, moved: Callable[[int], None]) -> None:
         """The file of every pin is in the store's inputs; ``moved`` hears how many bytes came.
 
-        What was wanted and the indexes are as for `resolve`: they say where files are. Raises BadInput for a
+        What was ``asked``, as of `resolve`, says where files are. Raises BadInput for a
         pin whose index is not known here, NotFound for a file that its index no longer has, NotAllowed,
         Unreachable, IntegrityError.
         """
@@ -245,8 +217,7 @@ class PyPI:
                 f"{len(missing)} wheels are not in the store, {missing[0].file!r} first, and nothing is fetched offline",
                 hint="run it once without --offline",
             )
-        asked = Asked.of(index, extra_indexes, options)
-        sources, told = self._places(missing, packages, requirements, asked, options)
+        sources, told = self._places(missing, asked)
         try:
             self._fetch(sources, told, moved)
         except NotFound:
@@ -257,20 +228,15 @@ class PyPI:
             self._fetch(left, {}, moved)
 
     def _places(
-        self,
-        pins: Sequence[WheelPin],
-        packages: Sequence[str],
-        files: Sequence[RequirementsFile],
-        asked: Asked,
-        options: InstallOptions,
+        self, pins: Sequence[WheelPin], asked: Asked
     ) -> tuple[list[tuple[WheelPin, Index]], dict[Digest, str]]:
         """The index of each pin, and where the files of some are known to be."""
         from taskimage.adapters.pypi.addresses import recall
 
-        if locked_in(files):
-            known, told = self._told_by_lock(pins, files, asked)
+        if locked_in(asked.requirements):
+            known, told = self._told_by_lock(pins, asked)
         else:
-            wanted = self._requirements(packages, files, options)
+            wanted = self._requirements(asked)
             with self._uv() as uv:
                 known = _addressed(self._indexes(asked, wanted), uv)
             told = {pin.digest: url for pin in pins if (url := wanted.addresses.get(pin.file))}
@@ -279,38 +245,26 @@ class PyPI:
         return sources, told
 
     def _told_by_lock(
-        self,
-        pins: Sequence[WheelPin],
-        files: Sequence[RequirementsFile],
-        asked: Asked,
+        self, pins: Sequence[WheelPin], asked: Asked
     ) -> tuple[Sequence[Index], dict[Digest, str]]:
         """The indexes that a lock file knows too, and where it says that the files of ``pins`` are."""
         with self._uv() as uv:
-            locations = self._locations(uv, files, asked)
-            addresses = locations.addresses(read_lock(files).packages())
+            locations = self._locations(uv, asked)
+            addresses = locations.addresses(read_lock(asked.requirements).packages())
         told = {pin.digest: url for pin in pins if (url := addresses.get(pin.digest.hex))}
         return locations.known, told
 
-    def _locations(self, uv: Uv, files: Sequence[RequirementsFile], asked: Asked) -> Locations:
+    def _locations(self, uv: Uv, asked: Asked) -> Locations:
         from taskimage.adapters.pypi.locked import Locations, registries
 
-        found = registries(read_lock(files), index_names(files))
-        known = indexes(asked.index, asked.extra, self._environ, found=found)
+        found = registries(read_lock(asked.requirements), index_names(asked.requirements))
+        known = indexes(asked, self._environ, found=found)
         return Locations(_addressed(known, uv), uv.default_index)
 
-    def metadata(
-        self,
-        pins: Sequence[WheelPin],
-        *,
-        packages: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
-        index: str | None = None,
-        extra_indexes: Sequence[str] = (),
-        options: InstallOptions = DEFAULTS,
-    ) -> dict[Digest, bytes]:
+    def metadata(self, pins: Sequence[WheelPin], asked: Asked) -> dict[Digest, bytes]:
         """The METADATA of the wheels ``pins`` by their digests, where the store or an index has it.
 
-        What was wanted and the indexes are as for `resolve`. Raises BadInput for a pin whose index is not known here.
+        What was ``asked`` is as for `resolve`. Raises BadInput for a pin whose index is not known here.
         """
         from taskimage.adapters.pypi.metadata import published_metadata, stored_metadata
 
@@ -318,8 +272,7 @@ class PyPI:
         found = {digest: data for digest, data in stored.items() if data is not None}
         missing = [pin for pin in pins if pin.digest not in found]
         if missing and not self._offline:
-            asked = Asked.of(index, extra_indexes, options)
-            sources, _ = self._places(missing, packages, requirements, asked, options)
+            sources, _ = self._places(missing, asked)
             found |= published_metadata(self._http, sources)
         return found
 
