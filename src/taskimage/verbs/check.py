@@ -71,7 +71,7 @@ def check(
         reference = Reference.parse(loaded.fqn)
         questions.append(lambda: [_push(tools, reference)])
     for text in wants.platforms:
-        resolving = Resolving(tools, spec, wants, requirements, Platform.parse(text), keep=lock)
+        resolving = Resolving(tools, spec, wants, requirements, Platform.parse(text), keep=lock, dry=True)
         questions.append(partial(_inputs, resolving, wants))
     questions.append(lambda: [_commands(tools, spec) if spec.commands else _sandbox()])
     found: dict[int, list[Finding]] = {}
@@ -102,13 +102,13 @@ def _inputs(resolving: Resolving, wants: Wants) -> list[Finding]:
     debs = counted(len(ground.base) + len(ground.apt) + len(ground.conda), "package")
     system_found = Finding(subject=subjects[0], text=f"has Python {ground.python.version} and {debs}")
     try:
-        wheels = resolving.packages.wheels
+        packages = resolving.packages
     except TaskImageError as error:
         return [system_found, Finding(subject=subjects[1], text="cannot all be had", error=error)]
-    return [
-        system_found,
-        Finding(subject=subjects[1], text=f"{counted(len(wheels), 'wheel')}, one for each package"),
-    ]
+    text = f"{counted(len(packages.wheels), 'wheel')}, one for each package"
+    if packages.unbuilt:
+        text += f" but those that would be built: {', '.join(packages.unbuilt)}, and what they need"
+    return [system_found, Finding(subject=subjects[1], text=text)]
 
 
 def _commands(tools: Tools, spec: ImageSpec) -> Finding:

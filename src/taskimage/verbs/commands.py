@@ -20,6 +20,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Done, Started, counted
 from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
+from taskimage.model.shown import last_lines
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
@@ -31,7 +32,6 @@ from taskimage.verbs.tools import Tools
 __all__ = ["Commands", "commands_plan"]
 
 _VERSION: Final = "1"  # moves whenever the same commands would leave another layer behind
-_SHOWN_LINES = 20
 # Before the output of each command stands its number.
 _MARK = re.compile(r"\0(\d+)\0")
 
@@ -159,7 +159,7 @@ class Commands:
         else:
             message += f"ended with exit code {ended.code}"
             hint = _hint(said, network=self.spec.options.network)
-        lines = _printable(said).splitlines()[-_SHOWN_LINES:]
+        lines = last_lines(said)
         raise CannotBuild(
             "\n  ".join([message + (". Its last lines:" if lines else ""), *lines]),
             where=_place(self.spec, index),
@@ -174,10 +174,6 @@ def _script(commands: Sequence[str]) -> str:
         for number, command in enumerate(commands)
     ]
     return "".join(steps)
-
-
-def _printable(text: str) -> str:
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
 _OFFLINE = re.compile(

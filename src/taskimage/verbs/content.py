@@ -17,6 +17,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
+from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
 from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.plan import LayerPlan
@@ -126,10 +127,10 @@ class Content:
         if any(plan.kind == "commands" for plan in missing):
             # Asked first: on a host that cannot run them the rest is made in vain.
             self._commands(planned)
-        made = maker.make(plan for plan in missing if plan.kind != "commands")
+        made = self._make(planned, maker, [plan for plan in missing if plan.kind != "commands"])
         layers: list[Layer] = []
         for plan in planned.plans:
-            make = partial(_only, maker, plan)
+            make = partial(self._only, planned, maker, plan)
             if plan.kind == "commands":
                 make = partial(self._run, planned, plan, tuple(layers), base)
                 if plan in missing:
@@ -152,6 +153,19 @@ class Content:
             annotations=annotations,
             base=base.image if base else None,
         )
+
+    def _make(self, planned: Planned, maker: Maker, plans: Sequence[LayerPlan]) -> dict[LayerPlan, Layer]:
+        if built := [pin for plan in plans for pin in plan.wheels if pin.sdist]:
+            from taskimage.verbs.sdists import rebuild
+
+            rebuild(self._tools, planned.spec, self._asked(planned.spec), planned.lock, built)
+        return maker.make(plans)
+
+    def _only(self, planned: Planned, maker: Maker, plan: LayerPlan) -> Layer:
+        return self._make(planned, maker, [plan])[plan]
+
+    def _asked(self, spec: ImageSpec) -> Asked:
+        return Asked.of(spec, self._prepared.order.files.requirements)
 
     def _commands(self, planned: Planned) -> Commands:
         from taskimage.verbs.commands import Commands
@@ -181,7 +195,7 @@ class Content:
         return Maker(
             self._tools,
             planned.lock,
-            asked=Asked.of(spec, files.requirements),
+            asked=self._asked(spec),
             users=USERS,
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,
@@ -190,10 +204,6 @@ class Content:
             writable=bool(spec.runtime_packages),
             base=base,
         )
-
-
-def _only(maker: Maker, plan: LayerPlan) -> Layer:
-    return maker.make([plan])[plan]
 
 
 def _remake(make: Callable[[], Layer], plan: LayerPlan, known: Layer) -> None:

@@ -34,7 +34,18 @@ from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.lock import read_lock, wants_of
 from taskimage.verbs.tools import Tools
 
-__all__ = ["USERS", "Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
+__all__ = [
+    "USERS",
+    "Order",
+    "Planned",
+    "Prepared",
+    "check_base",
+    "load_spec",
+    "order",
+    "ordered",
+    "plan_packages",
+    "prepare",
+]
 
 USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
 
@@ -271,12 +282,14 @@ def prepare(tools: Tools, order: Order, *, force: bool) -> Prepared:
     )
 
 
-def _planned(order: Order, lock: PlatformLock) -> Planned:
-    spec = order.loaded.spec
+def plan_packages(
+    spec: ImageSpec, lock: PlatformLock, *, authorities: Sequence[str] = ()
+) -> tuple[LayerPlan, ...]:
+    """The layers of all that ``lock`` pins, for an image of ``spec`` that trusts ``authorities`` as well."""
     compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
-    plans = plan(
+    return plan(
         lock,
-        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *_authorities(order.files)),
+        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *authorities),
         environment=(
             PREFIX,
             lock.python.version,
@@ -286,6 +299,11 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
         bytecode=compiled,
         conda=(CONDA, conda.FORMAT),
     )
+
+
+def _planned(order: Order, lock: PlatformLock) -> Planned:
+    spec = order.loaded.spec
+    plans = plan_packages(spec, lock, authorities=_authorities(order.files))
     source = order.files.source
     if source.files or source.directories:
         digest = str(tree_digest(source))

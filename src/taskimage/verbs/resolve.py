@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
     from taskimage.adapters.pypi import Resolution
+    from taskimage.verbs.sdists import SdistBuilder
 
 __all__ = ["Resolving", "resolve"]
 
@@ -50,7 +52,10 @@ def resolve(
 
 
 class Resolving:
-    """One platform of a spec; each part is resolved when it is asked for, and raises what keeps it from that."""
+    """One platform of a spec; each part is resolved when it is asked for, and raises what keeps it from that.
+
+    A ``dry`` one builds no sdist.
+    """
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Resolving:
         *,
         keep: Lock | None = None,
         upgrade_packages: Sequence[str] = (),
+        dry: bool = False,
     ) -> None:
         self.platform = platform
         self._tools = tools
@@ -70,6 +76,7 @@ class Resolving:
         self._requirements = requirements
         self._kept = [item for item in keep.platforms if item.platform == platform] if keep else []
         self._upgrade_packages = upgrade_packages
+        self._dry = dry
 
     @cached_property
     def ground(self) -> Ground:
@@ -101,15 +108,17 @@ class Resolving:
         # What was chosen to go with another base says nothing about this one.
         kept = [item for item in self._kept if manifest_of(item.image) == manifest_of(self.ground.image)]
         packages = (*self._wants.packages, *_runtime(self._wants), *_installer(self._wants))
-        with placed(self._spec, "packages"):
+        asked = replace(Asked.of(self._spec, self._requirements), packages=packages)
+        with placed(self._spec, "packages"), self._builder(asked) as builder:
             found = self._tools.pypi.resolve(
-                replace(Asked.of(self._spec, self._requirements), packages=packages),
+                asked,
                 python=self.ground.python.version,
                 platform=self.platform,
                 glibc=self.ground.glibc,
                 keep=[pin for item in kept for pin in item.wheels],
                 installed=self.ground.installed,
                 upgrade_packages=self._upgrade_packages,
+                builder=builder,
             )
         if self._lacks_flytekit(found):
             self._tools.listener(
@@ -120,6 +129,14 @@ class Resolving:
                 )
             )
         return found
+
+    def _builder(self, asked: Asked) -> contextlib.AbstractContextManager[SdistBuilder | None]:
+        """What builds sdists, where the spec lets it."""
+        if not self._spec.options.build_sdists:
+            return contextlib.nullcontext()
+        from taskimage.verbs.sdists import SdistBuilder
+
+        return SdistBuilder(self._tools, self._spec, asked, self._below, dry=self._dry)
 
     def _lacks_flytekit(self, found: Resolution) -> bool:
         """Whether tasks are to be started, and a lock file that is whole has nothing to start them."""
@@ -137,15 +154,20 @@ class Resolving:
         if image is not None:
             used = _rows(self.packages.installed) if self.ground.python.source == "base" else ()
             image = replace(image, installed=used, replaced=_rows(self._replaced))
+        return replace(self._below, image=image, wheels=self.packages.wheels)
+
+    @property
+    def _below(self) -> PlatformLock:
+        """What is below the Python packages."""
+        ground = self.ground
         return PlatformLock(
             platform=self.platform,
-            suite=self.ground.suite,
-            python=self.ground.python,
-            base=self.ground.base,
-            image=image,
-            apt=self.ground.apt,
-            conda=self.ground.conda,
-            wheels=self.packages.wheels,
+            suite=ground.suite,
+            python=ground.python,
+            base=ground.base,
+            image=ground.image,
+            apt=ground.apt,
+            conda=ground.conda,
         )
 
     @property

@@ -17,6 +17,7 @@ from taskimage.verbs.base import Base
 from taskimage.verbs.build import build_ordered
 from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.prepare import Order, load_spec, order
+from taskimage.verbs.sdists import rebuild
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import transfer
 
@@ -55,6 +56,7 @@ def _vendor(here: Tools, there: Store, wanted: Order, listener: Listener) -> Non
     for lock in wanted.lock.platforms if wanted.lock else ():
         base = Base(here, lock.image, lock.platform) if lock.image else None
         asked = Asked.of(wanted.loaded.spec, wanted.files.requirements)
+        rebuild(here, wanted.loaded.spec, asked, lock, lock.wheels)
         with Inputs(here, asked=asked, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
             python = lock.python if lock.python.digest else None
             inputs.fetch((*lock.base, *lock.apt), lock.wheels, python, conda=lock.conda)

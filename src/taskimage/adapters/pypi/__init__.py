@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.pypi.locked import Locations
     from taskimage.adapters.pypi.requirements import Requirements
     from taskimage.adapters.pypi.resolver import Uv
+    from taskimage.adapters.pypi.sdists import Builder, Sdists
     from taskimage.adapters.pypi.target import Target
 
 __all__ = ["PyPI", "Resolution"]
@@ -35,10 +36,14 @@ __all__ = ["PyPI", "Resolution"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What is wanted, directly or by another, by name: a wheel to install, or what the base has installed."""
+    """What is wanted, directly or by another, by name: a wheel to install, or what the base has installed.
+
+    ``unbuilt`` would be built first, and is not: ``NAME VERSION``.
+    """
 
     wheels: tuple[WheelPin, ...] = ()
     installed: tuple[Distribution, ...] = ()
+    unbuilt: tuple[str, ...] = ()
 
 
 class PyPI:
@@ -79,6 +84,7 @@ class PyPI:
         keep: Sequence[WheelPin] = (),
         installed: Sequence[Distribution] = (),
         upgrade_packages: Sequence[str] = (),
+        builder: Builder | None = None,
     ) -> Resolution:
         """A wheel for each package that is wanted, directly or by another, unless the base has it.
 
@@ -95,6 +101,7 @@ class PyPI:
             keep: Pins whose versions are preferred while they still fit, to those of the same base as well.
             installed: What the base's Python has; a requirement with hashes is not met by it.
             upgrade_packages: Names that are to be the newest that fit, whatever ``keep`` and the base have.
+            builder: Builds what has no wheel, where it may.
 
         Raises:
             BadInput: A requirement, a lock file or an index's address cannot be read.
@@ -110,11 +117,13 @@ class PyPI:
 
         from taskimage.adapters.pypi.installed import Installed
         from taskimage.adapters.pypi.pins import pinned
+        from taskimage.adapters.pypi.sdists import Sdists
         from taskimage.adapters.pypi.target import Target
 
         target = Target(python, platform, glibc)
+        sdists = Sdists(self._http, self._store, builder, target)
         if locked_in(asked.requirements):
-            return self._locked(target, asked)
+            return self._locked(target, asked, sdists)
         wanted = self._requirements(asked)
         if not wanted.lines:
             return Resolution()
@@ -127,13 +136,14 @@ class PyPI:
         kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
         with self._uv(asked.options) as uv:
-            wheels, used = self._resolved(uv, wanted, _addressed(known, uv), target, kept, base)
+            wheels, used = self._resolved(uv, wanted, _addressed(known, uv), target, kept, base, sdists)
         self._check(wheels, target)
         for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
             self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
-        return Resolution(wheels=pinned(self._http, self._store, wheels), installed=tuple(sorted(used)))
+        pins = pinned(self._http, self._store, wheels)
+        return Resolution(wheels=pins, installed=tuple(sorted(used)), unbuilt=sdists.unbuilt)
 
-    def _locked(self, target: Target, asked: Asked) -> Resolution:
+    def _locked(self, target: Target, asked: Asked, sdists: Sdists) -> Resolution:
         """What a lock file installs."""
         from taskimage.adapters.pypi.addresses import located
         from taskimage.adapters.pypi.chosen import choose
@@ -142,10 +152,12 @@ class PyPI:
         packages = select(asked.requirements, target, asked.options)
         with self._uv() as uv:
             locations = self._locations(uv, asked)
-            chosen = choose(packages, target, (), {one.name: locations.index(one) for one in packages})
-            wheels = located(self._http, list(chosen), locations.addresses(packages))
+            index_of = {str(one.name): locations.index(one) for one in packages}
+            chosen = list(choose(packages, target, (), index_of, buildable=sdists.names))
+            found = located(self._http, chosen, locations.addresses(packages))
+        wheels = [wheel for one in found if (wheel := sdists.made(one))]
         self._check(wheels, target)
-        return Resolution(wheels=pinned(self._http, self._store, wheels))
+        return Resolution(wheels=pinned(self._http, self._store, wheels), unbuilt=sdists.unbuilt)
 
     def _check(self, wheels: Sequence[Chosen], target: Target) -> None:
         """Where ``wheels`` are is remembered, and each is for the target's Python. Raises CannotBuild."""
@@ -153,7 +165,8 @@ class PyPI:
         from taskimage.adapters.pypi.bounds import check_python
 
         for wheel in wheels:
-            remember(self._store, wheel)
+            if wheel.sdist is None:
+                remember(self._store, wheel)
         check_python(self._http, self._store, wheels, target)
 
     @contextlib.contextmanager
@@ -181,15 +194,17 @@ class PyPI:
         target: Target,
         kept: Mapping[str, str],
         base: Installed,
+        sdists: Sdists,
     ) -> tuple[list[Chosen], list[Distribution]]:
         from taskimage.adapters.pypi.chosen import choose
         from taskimage.adapters.pypi.failures import explained
         from taskimage.adapters.pypi.resolver import UvFailed
 
         try:
-            resolved = uv.compile(target, wanted, known, kept, base)
+            resolved = uv.compile(target, wanted, known, kept, base, sdists)
             used = [one for p in resolved.found if (one := base.find(p.name, p.version))]
-            there = {one.name for one in used}
+            taken = sdists.taken(resolved.found)
+            there = {*taken, *(one.name for one in used)}
             packages = [package for package in resolved.found if package.name not in there]
             direct: dict[str, Index] = {package.name: DIRECT for package in packages if package.archive}
             rest = {str(p.name): str(p.version) for p in packages if p.name not in direct}
@@ -198,7 +213,38 @@ class PyPI:
             raise explained(failure.text, target) from failure
         if told := base.holding_back({line.name for line in wanted.lines}, resolved.found, resolved.newest):
             self._listener(Notice(told))
-        return list(choose(packages, target, [*wanted.lines, *wanted.constraints], index_of)), used
+        chosen = choose(packages, target, [*wanted.lines, *wanted.constraints], index_of)
+        return [*chosen, *(wheel for wheel in taken.values() if wheel)], used
+
+    def tools(
+        self,
+        requires: Sequence[str],
+        asked: Asked,
+        *,
+        python: str,
+        platform: Platform,
+        glibc: tuple[int, int],
+        builder: Builder,
+    ) -> tuple[WheelPin, ...]:
+        """Wheels of all that ``requires`` names, and of what that needs, in the store: from the indexes of what is ``asked``.
+
+        Raises as `resolve` and `fetch` do.
+        """
+        from taskimage.adapters.pypi.installed import Installed
+        from taskimage.adapters.pypi.pins import pinned
+        from taskimage.adapters.pypi.requirements import Requirements
+        from taskimage.adapters.pypi.sdists import Sdists
+        from taskimage.adapters.pypi.target import Target
+
+        target = Target(python, platform, glibc)
+        sdists = Sdists(self._http, self._store, builder, target)
+        wanted = Requirements.read(requires, (), self._environ)
+        with self._uv(asked.options) as uv:
+            known = self._known(uv, asked)
+            wheels, _ = self._resolved(uv, wanted, known, target, {}, Installed({}), sdists)
+        fetched = [wheel.fetch() for wheel in wheels if wheel.sdist is None]
+        self._http.fetch(self._store, fetched, moved=lambda _: None)
+        return pinned(self._http, self._store, wheels)
 
     # -- fetching --------------------------------------------------------------------------------------
 
@@ -238,7 +284,7 @@ class PyPI:
         else:
             wanted = self._requirements(asked)
             with self._uv() as uv:
-                known = _addressed(self._indexes(asked, wanted), uv)
+                known = self._known(uv, asked)
             told = {pin.digest: url for pin in pins if (url := wanted.addresses.get(pin.file))}
         sources = [(pin, index_of_pin(pin, known)) for pin in pins]
         told |= {pin.digest: url for pin, at in sources if (url := recall(self._store, at, pin))}
@@ -253,6 +299,12 @@ class PyPI:
             addresses = locations.addresses(read_lock(asked.requirements).packages())
         told = {pin.digest: url for pin in pins if (url := addresses.get(pin.digest.hex))}
         return locations.known, told
+
+    def _known(self, uv: Uv, asked: Asked) -> Sequence[Index]:
+        """The indexes of what is ``asked``, with their addresses."""
+        if locked_in(asked.requirements):
+            return self._locations(uv, asked).known
+        return _addressed(self._indexes(asked, self._requirements(asked)), uv)
 
     def _locations(self, uv: Uv, asked: Asked) -> Locations:
         from taskimage.adapters.pypi.locked import Locations, registries
