@@ -553,7 +553,7 @@ NAME, HEX = "app-1.0-py3-none-any.whl", "0123456789abcdef" * 4
         (
             "application/vnd.pypi.simple.v1+json",
             f'{{"meta": {{"api-version": "1.4"}}, "files": [{{"filename": "{NAME}", "url": "x/{NAME}", "hashes": {{}}, "yanked": true}}]}}',
-            File(NAME, f"{PAGE}x/{NAME}"),
+            File(NAME, f"{PAGE}x/{NAME}", yanked=True),
         ),
     ],
 )  # fmt: skip

@@ -109,14 +109,15 @@ def _is_plain(path: Path) -> bool:
     return not path.parent.is_symlink() and not path.is_symlink() and path.is_file()
 
 
+_NO_COMPILER: Final = (
+    r"No such file or directory: '[\w+-]*(?:cc|\+\+|clang)'|(?:cc|\+\+|clang): (?:command )?not found"
+    r"|unable to (?:find|execute) .*(?:compiler|cc)|unknown compiler"
+)
 _HINTS: Final = (
-    (
-        r"(?:gcc|g\+\+|cc|clang)\b.*(?:No such file|not found|failed)|Unable to find a compiler",
-        "where it wants a compiler: apt_packages: [gcc, python3-dev], and g++ for C++",
-    ),
+    (_NO_COMPILER, "where it wants a compiler: apt_packages: [gcc, python3-dev], and g++ for C++"),
     (r"\S+\.h: No such file", "name the Debian package that has the header in apt_packages: one in -dev"),
     (
-        r"resolv|name or service|network is unreachable|connection|urlopen",
+        r"resolv|name or service|network is unreachable|urlopen",
         "sdists are built without network: choose a version or another package that has a wheel",
     ),
 )

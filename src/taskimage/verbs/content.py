@@ -24,7 +24,8 @@ from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import source_entries
 from taskimage.verbs.base import Base
 from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.prepare import USERS, Planned, Prepared
+from taskimage.verbs.packages import USERS
+from taskimage.verbs.prepare import Planned, Prepared
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load, lock_path
@@ -24,30 +23,16 @@ from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
-from taskimage.model.user import User
-from taskimage.transform import bytecode, conda, effects
 from taskimage.transform.assemble import FORMAT
-from taskimage.transform.plan import LayerPlan, plan
-from taskimage.transform.runtime import CONDA, HOME, PREFIX, runtime_config
+from taskimage.transform.plan import LayerPlan
+from taskimage.transform.runtime import CONDA, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.lock import read_lock, wants_of
+from taskimage.verbs.packages import plan_packages
 from taskimage.verbs.tools import Tools
 
-__all__ = [
-    "USERS",
-    "Order",
-    "Planned",
-    "Prepared",
-    "check_base",
-    "load_spec",
-    "order",
-    "ordered",
-    "plan_packages",
-    "prepare",
-]
-
-USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
+__all__ = ["Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,25 +264,6 @@ def prepare(tools: Tools, order: Order, *, force: bool) -> Prepared:
         images=tuple(_planned(order, platform) for platform in lock.platforms),
         # What stands on a base pins its digest, which is the same on every machine.
         created=MTIME if epoch is None or order.is_base else epoch,
-    )
-
-
-def plan_packages(
-    spec: ImageSpec, lock: PlatformLock, *, authorities: Sequence[str] = ()
-) -> tuple[LayerPlan, ...]:
-    """The layers of all that ``lock`` pins, for an image of ``spec`` that trusts ``authorities`` as well."""
-    compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
-    return plan(
-        lock,
-        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *authorities),
-        environment=(
-            PREFIX,
-            lock.python.version,
-            lock.python.executable,
-            *(["writable"] if spec.runtime_packages else ()),
-        ),
-        bytecode=compiled,
-        conda=(CONDA, conda.FORMAT),
     )
 
 

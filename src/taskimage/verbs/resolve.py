@@ -12,7 +12,7 @@ from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.base import Distribution
 from taskimage.model.events import Done, Started, Warned, counted
-from taskimage.model.lock import Lock, PlatformLock, PythonPin, Wants
+from taskimage.model.lock import Lock, PlatformLock, PythonPin, Wants, WheelPin
 from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.conda import environment
@@ -105,8 +105,6 @@ class Resolving:
     @cached_property
     def packages(self) -> Resolution:
         """The Python packages."""
-        # What was chosen to go with another base says nothing about this one.
-        kept = [item for item in self._kept if manifest_of(item.image) == manifest_of(self.ground.image)]
         packages = (*self._wants.packages, *_runtime(self._wants), *_installer(self._wants))
         asked = replace(Asked.of(self._spec, self._requirements), packages=packages)
         with placed(self._spec, "packages"), self._builder(asked) as builder:
@@ -115,7 +113,7 @@ class Resolving:
                 python=self.ground.python.version,
                 platform=self.platform,
                 glibc=self.ground.glibc,
-                keep=[pin for item in kept for pin in item.wheels],
+                keep=self._kept_wheels,
                 installed=self.ground.installed,
                 upgrade_packages=self._upgrade_packages,
                 builder=builder,
@@ -136,7 +134,14 @@ class Resolving:
             return contextlib.nullcontext()
         from taskimage.verbs.sdists import SdistBuilder
 
-        return SdistBuilder(self._tools, self._spec, asked, self._below, dry=self._dry)
+        kept = [pin for pin in self._kept_wheels if pin.name not in self._upgrade_packages]
+        return SdistBuilder(self._tools, self._spec, asked, self._below, kept=kept, dry=self._dry)
+
+    @property
+    def _kept_wheels(self) -> list[WheelPin]:
+        # What was chosen to go with another base says nothing about this one.
+        kept = [item for item in self._kept if manifest_of(item.image) == manifest_of(self.ground.image)]
+        return [pin for item in kept for pin in item.wheels]
 
     def _lacks_flytekit(self, found: Resolution) -> bool:
         """Whether tasks are to be started, and a lock file that is whole has nothing to start them."""

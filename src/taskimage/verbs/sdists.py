@@ -28,7 +28,7 @@ from taskimage.transform.sdist import BuildSystem, read_build_system
 from taskimage.verbs.base import Base
 from taskimage.verbs.ground import glibc_of
 from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.prepare import USERS, plan_packages
+from taskimage.verbs.packages import USERS, plan_packages
 from taskimage.verbs.tools import Tools
 
 __all__ = ["SdistBuilder", "rebuild"]
@@ -61,17 +61,26 @@ class SdistBuilder(contextlib.ExitStack):
         spec: Which names what may be built.
         asked: What was asked of package indexes, which have what builds an sdist.
         lock: What the image is made of; its wheels do not count.
+        kept: Pins of an earlier lock, which tell what an sdist was built with.
         dry: Build nothing: only find out whether it could be.
     """
 
     def __init__(
-        self, tools: Tools, spec: ImageSpec, asked: Asked, lock: PlatformLock, *, dry: bool = False
+        self,
+        tools: Tools,
+        spec: ImageSpec,
+        asked: Asked,
+        lock: PlatformLock,
+        *,
+        kept: Iterable[WheelPin] = (),
+        dry: bool = False,
     ) -> None:
         super().__init__()
         self._tools = tools
         self._spec = spec
         self._asked = asked
         self._lock = lock
+        self._kept_tools = {pin.sdist.digest: pin.sdist.tools for pin in kept if pin.sdist}
         self._dry = dry
         self._base = Base(tools, lock.image, lock.platform) if lock.image else None
         self._root: Path | None = None
@@ -99,7 +108,7 @@ class SdistBuilder(contextlib.ExitStack):
             return None
         with store.input_path(sdist.digest).open("rb") as stream:
             system = read_build_system(stream, where=sdist.file)
-        pin = self._build(sandbox, sdist, system)
+        pin = self._build(sandbox, sdist, system, tools=self._kept_tools.get(sdist.digest))
         facts = {"file": pin.file, "size": pin.size, "digest": str(pin.digest), "tools": _tools(pin)}
         store.keep_record("built", key, facts)
         return pin
@@ -123,14 +132,14 @@ class SdistBuilder(contextlib.ExitStack):
     def _key(self, sdist: WheelPin) -> Digest:
         """Everything that the wheel depends on, apart from the versions of what builds it."""
         lock = self._lock
-        below = (*lock.base, *lock.apt, *lock.conda)
         document = {
             "format": _FORMAT,
             "sdist": str(sdist.digest),
             "platform": str(lock.platform),
             "python": [lock.python.version, lock.python.executable, str(lock.python.digest or "")],
             "base": str(lock.image.manifest) if lock.image else "",
-            "packages": sorted(str(pin.digest) for pin in below),
+            "packages": [str(pin.digest) for pin in (*lock.base, *lock.apt)],
+            "conda": [str(pin.digest) for pin in lock.conda],
         }
         return Digest.of(canonical_json(document))
 

@@ -150,7 +150,7 @@ class Sdists:
 
 
 def _has(file: File, version: str | None) -> bool:
-    return version is not None and f"-{version}." in file.name
+    return version is not None and file.name.endswith((f"-{version}.tar.gz", f"-{version}.zip"))
 
 
 def _key(package: Package) -> tuple[str, Version | None]:
