@@ -45,8 +45,11 @@ def build(backend: str, path: list[str], given: list[str] | None) -> None:
     hooks = importlib.import_module(module)
     for attribute in filter(None, attributes.split(".")):
         hooks = getattr(hooks, attribute)
-    if given is not None and hasattr(hooks, "get_requires_for_build_wheel"):
-        wanted = [need for need in hooks.get_requires_for_build_wheel() if need not in given]
+    if hasattr(hooks, "get_requires_for_build_wheel"):
+        # Asked in any case: it may leave something behind that the next hook finds.
+        wanted = [
+            need for need in hooks.get_requires_for_build_wheel() if given is not None and need not in given
+        ]
         if wanted:
             (OUT / "requires.json").write_text(json.dumps(wanted), encoding="utf-8")
             return
