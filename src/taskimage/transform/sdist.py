@@ -45,7 +45,7 @@ def read_build_system(stream: BinaryIO, *, where: str) -> BuildSystem:
         return _build_system(tomllib.loads(data.decode()) if data is not None else {})
     except (
         tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, TypeError,
-        NotImplementedError, RuntimeError,
+        AttributeError, NotImplementedError, RuntimeError,
     ) as error:  # fmt: skip
         raise IntegrityError(f"not an sdist that can be read: {error}", where=where) from error
 
