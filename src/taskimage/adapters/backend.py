@@ -31,7 +31,7 @@ class Backend:
 
     Attributes:
         system: What the sdist says of that.
-        sdist: Its file name.
+        sdist: What its archive is called there, by which its kind is told.
         files: It and, below ``wheels/``, what the backend is installed from: where they are on this machine.
         given: The requirements that these wheels meet; None where nobody asks the backend whether it wants more.
     """

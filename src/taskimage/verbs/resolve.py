@@ -132,9 +132,12 @@ class Resolving:
         """What builds sdists, where the spec lets it."""
         if not self._spec.options.build_sdists:
             return contextlib.nullcontext()
+        from packaging.utils import canonicalize_name
+
         from taskimage.verbs.sdists import SdistBuilder
 
-        kept = [pin for pin in self._kept_wheels if pin.name not in self._upgrade_packages]
+        newest = set(map(canonicalize_name, self._upgrade_packages))
+        kept = [pin for pin in self._kept_wheels if pin.name not in newest]
         return SdistBuilder(self._tools, self._spec, asked, self._below, kept=kept, dry=self._dry)
 
     @property

@@ -24,7 +24,7 @@ from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
 from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.builtwheel import normalised
-from taskimage.transform.sdist import BuildSystem, read_build_system
+from taskimage.transform.sdist import read_build_system
 from taskimage.verbs.base import Base
 from taskimage.verbs.ground import glibc_of
 from taskimage.verbs.make import Maker, known_layer
@@ -106,21 +106,17 @@ class SdistBuilder(contextlib.ExitStack):
         sandbox = self._sandbox(sdist)
         if self._dry:
             return None
-        with store.input_path(sdist.digest).open("rb") as stream:
-            system = read_build_system(stream, where=sdist.file)
-        pin = self._build(sandbox, sdist, system, tools=self._kept_tools.get(sdist.digest))
+        pin = self._build(sandbox, sdist, tools=self._kept_tools.get(sdist.digest))
         facts = {"file": pin.file, "size": pin.size, "digest": str(pin.digest), "tools": _tools(pin)}
         store.keep_record("built", key, facts)
         return pin
 
     def rebuild(self, pin: WheelPin) -> None:
         """The store has the wheel of ``pin`` afterwards, built again with the tools that it was built with."""
-        sdist, store = pin.published, self._tools.store
+        sdist = pin.published
         sandbox = self._sandbox(sdist)
         self._tools.pypi.fetch([sdist], self._asked, moved=lambda _: None)
-        with store.input_path(sdist.digest).open("rb") as stream:
-            system = read_build_system(stream, where=sdist.file)
-        got = self._build(sandbox, sdist, system, tools=_tools(pin))
+        got = self._build(sandbox, sdist, tools=_tools(pin))
         if got.digest != pin.digest:
             raise CannotBuild(
                 f"{_named(pin)} is locked as built, with {pin.digest}, and building it again gives {got.digest}:"
@@ -163,23 +159,26 @@ class SdistBuilder(contextlib.ExitStack):
 
     # -- building --------------------------------------------------------------------------------------
 
-    def _build(
-        self, sandbox: Sandbox, sdist: WheelPin, system: BuildSystem, *, tools: Sequence[str] | None = None
-    ) -> WheelPin:
+    def _build(self, sandbox: Sandbox, sdist: WheelPin, *, tools: Sequence[str] | None) -> WheelPin:
         """The wheel, built with ``tools``, or with what it wants itself."""
         if sdist in self._building:
             raise CannotBuild(f"{_named(sdist)} is needed to build itself", hint="take a wheel of it")
         tell, store, python = self._tools.listener, self._tools.store, self._lock.python.executable
         what = f"{sdist.name} {sdist.version}"
+        source = store.input_path(sdist.digest)
+        with source.open("rb") as stream:
+            system = read_build_system(stream, where=sdist.file)
+        # Its own name is whatever an index says.
+        archive = "sdist.zip" if sdist.file.endswith(".zip") else "sdist.tar.gz"
         tell(Started("sdists", f"Building {what}"))
         wanted = list(system.requires) if tools is None else list(tools)
         for _ in range(_ROUNDS):
             wheels = self._wheels(sdist, wanted)
             backend = Backend(
                 system=system,
-                sdist=sdist.file,
+                sdist=archive,
                 files={
-                    sdist.file: store.input_path(sdist.digest),
+                    archive: source,
                     **{f"wheels/{wheel.file}": store.input_path(wheel.digest) for wheel in wheels},
                 },
                 given=wanted if tools is None else None,
