@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +85,7 @@ class Project:
         for name, files in {
             "spy": {"setup.py": spy.encode()},
             "dice": {"setup.py": RANDOM.encode()},
+            "hanging": {"setup.py": b"import time\ntime.sleep(999)\n"},
             "broken": {"setup.py": BROKEN.encode()},
             "own": {
                 "pyproject.toml": OWN_PROJECT.encode(), "tools/backend/__init__.py": b"",
@@ -229,6 +232,25 @@ def test_a_build_that_fails_shows_its_last_lines(project: Project) -> None:
     assert "no luck today" in done.stderr
     assert "\x1b" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_build_that_hangs_can_be_interrupted(project: Project) -> None:
+    spec = project.spec("hanging", name="hanging")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskimage", "lock", str(spec)], start_new_session=True,
+        env={**os.environ, "TASKIMAGE_HOME": str(project.home), "NETRC": str(project.netrc)},
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not any(project.home.glob("tmp/*/tmp/source")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    assert not any(project.home.glob("tmp/*/tmp"))
 
 
 def test_a_backend_of_its_own_gets_what_it_asks_for(project: Project) -> None:

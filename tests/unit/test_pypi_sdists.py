@@ -14,6 +14,7 @@ from tests.sources import Index
 
 from taskimage.adapters.http import Http
 from taskimage.adapters.pypi import PyPI, Resolution
+from taskimage.adapters.pypi.locks.poetrylock import PoetryLock
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import read_requirements
 from taskimage.adapters.store import Store
@@ -252,3 +253,18 @@ def test_what_a_lock_file_has_as_an_sdist_alone_is_built_of_it(  # noqa: PLR0917
     assert pin.sdist is not None
     assert pin.sdist.digest == Digest.of(source)
     assert builder.asked == ["old 1.0"]
+
+
+def test_a_poetry_lock_tells_the_sdist_by_its_name() -> None:
+    entry = {
+        "name": "Old",
+        "version": "1.0",
+        "files": [
+            {"file": "old-1.0-py3-none-any.whl", "hash": f"sha256:{64 * '0'}"},
+            {"file": "old-1.0.tar.gz", "hash": f"sha256:{64 * '1'}"},
+        ],
+    }
+    lock = PoetryLock({"package": [entry], "metadata": {"lock-version": "2.1"}}, {}, where="poetry.lock")
+    (package,) = lock.packages()
+    assert package.sdist is not None
+    assert (package.sdist.filename, package.sdist.hashes) == ("old-1.0.tar.gz", {"sha256": 64 * "1"})
