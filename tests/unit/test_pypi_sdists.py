@@ -153,6 +153,14 @@ def test_what_is_kept_stays_and_is_asked_for_again(index: Index, resolve: Resolv
     assert versions(resolve("old", keep=keep, upgrade_packages=["old"])) == {"old": "2.0", "dep": "1.0"}
 
 
+def test_a_page_with_an_sdist_of_another_package_offers_nothing(index: Index, resolve: Resolve) -> None:
+    file, data = make_sdist("old", "1.0", {})
+    index.files["old-fashioned-2.0.tar.gz"] = data  # on the page of "old" by how the index finds its files
+    index.files[file] = data
+    index.add("dep", "1.0")
+    assert versions(resolve("old"))["old"] == "1.0"
+
+
 def test_a_python_that_the_index_excludes_is_not_built_for(
     index: Index, resolve: Resolve, builder: Maker
 ) -> None:

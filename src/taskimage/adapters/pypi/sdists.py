@@ -89,14 +89,16 @@ class Sdists:
             parse_wheel_filename,
         )
 
-        sdists, wheels = {}, set()
+        sdists: dict[Version, File] = {}
+        wheels: set[Version] = set()
         for file in files:
             try:
                 if file.name.endswith(".whl"):
                     _, version, _, tags = parse_wheel_filename(file.name)
                     wheels |= {version} if tags.intersection(self._target.tags) else set()
                 elif file.name.endswith((".tar.gz", ".zip")) and file.sha256:
-                    sdists[parse_sdist_filename(file.name)[1]] = file
+                    named, version = parse_sdist_filename(file.name)
+                    sdists |= {version: file} if named == name else {}
             except (InvalidWheelFilename, InvalidSdistFilename):
                 continue
         self._offered |= {
@@ -109,8 +111,8 @@ class Sdists:
             if wheel := self._taken.get((name, version)):
                 yield stub(name, version, self._target, _needs(self._store, wheel.digest))
             else:
-                bound = [f"Requires-Python: {file.requires_python}"] if file.requires_python else []
-                yield stub(name, version, self._target, bound)
+                bound = " ".join((file.requires_python or "").split())
+                yield stub(name, version, self._target, [f"Requires-Python: {bound}"] if bound else [])
 
     def take(self, packages: Iterable[Package], lines: Sequence[Line]) -> bool:
         """Build what of ``packages`` is offered here; whether there was something that was not built before.
