@@ -18,6 +18,7 @@ from taskimage.adapters.pypi.locks.poetrylock import PoetryLock
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import read_requirements
 from taskimage.adapters.store import Store
+from taskimage.model.base import Distribution
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.model.lock import SdistPin, WheelPin
@@ -134,6 +135,14 @@ def test_of_a_version_that_has_a_wheel_nothing_is_built(
     index.add("old", "1.0")
     found = resolve("old")
     assert found.wheels[0].sdist is None
+    assert builder.asked == []
+
+
+def test_what_a_base_has_is_not_built(index: Index, resolve: Resolve, builder: Maker) -> None:
+    publish(index, "old", "1.0")
+    there = Distribution(name="old", version="1.0", location="/usr/lib/python3/dist-packages")
+    found = resolve("old", installed=[there])
+    assert (found.wheels, found.installed) == ((), (there,))
     assert builder.asked == []
 
 

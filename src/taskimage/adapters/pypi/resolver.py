@@ -89,7 +89,8 @@ class Uv:
             for name, stub in (*sdists.stubs(), *base.stubs(target)):
                 (self._stubs / name).write_bytes(stub)
             resolved = self._resolved(target, wanted, indexes, preferred, base)
-            if not sdists.take(resolved.found, (*wanted.lines, *wanted.constraints)):
+            absent = [one for one in resolved.found if not base.find(one.name, one.version)]
+            if not sdists.take(absent, (*wanted.lines, *wanted.constraints)):
                 return resolved
 
     def _resolved(
