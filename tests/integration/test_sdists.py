@@ -85,7 +85,7 @@ class Project:
         for name, files in {
             "spy": {"setup.py": spy.encode()},
             "dice": {"setup.py": RANDOM.encode()},
-            "hanging": {"setup.py": b"import time\ntime.sleep(999)\n"},
+            "hanging": {"setup.py": b"import time\nopen('hangs', 'w')\ntime.sleep(999)\n"},
             "broken": {"setup.py": BROKEN.encode()},
             "own": {
                 "pyproject.toml": OWN_PROJECT.encode(), "tools/backend/__init__.py": b"",
@@ -242,7 +242,7 @@ def test_a_build_that_hangs_can_be_interrupted(project: Project) -> None:
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 120
-        while not any(project.home.glob("tmp/*/tmp/source")) and time.monotonic() < deadline:
+        while not any(project.home.glob("tmp/*/tmp/source/*/hangs")) and time.monotonic() < deadline:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 130
