@@ -19,6 +19,7 @@ from tests.command import Command
 from taskimage.adapters.bytecode import Compiler
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import host_machine
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import Platform
 from taskimage.transform import bytecode
@@ -26,7 +27,7 @@ from taskimage.transform.effects.emulation import byte_compiled
 from taskimage.transform.entry import Entry
 from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.compile import Bytecode
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.interpreter import Interpreter
 from taskimage.verbs.lock import lock_path, read_lock
 from taskimage.verbs.tools import Tools
@@ -234,7 +235,7 @@ def test_the_other_architecture_s_own_interpreter_makes_the_same_bytecode(other:
     tools = Tools(Settings(home=other.command.home))
     lock = other.locks[OTHER]
     with (
-        Inputs(tools, indexes=Indexes(), python=lock.python.minor, prefix=PREFIX) as inputs,
+        Inputs(tools, asked=Asked(), python=lock.python.minor, prefix=PREFIX) as inputs,
         Bytecode(tools, inputs, lock) as here,
     ):
         debs = [pin for pin in lock.base if pin.package.startswith(("python3", "libpython3"))]

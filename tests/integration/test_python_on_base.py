@@ -28,6 +28,7 @@ from taskimage.adapters.pypi import PyPI, Resolution
 from taskimage.adapters.rootfs import unpack
 from taskimage.adapters.sandbox import Job, Volume, find_sandbox
 from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.base import BaseFacts, Interpreter
 from taskimage.model.digest import Digest
@@ -42,7 +43,7 @@ from taskimage.transform.venv import venv_entries
 from taskimage.transform.wheel import read_wheel
 from taskimage.verbs.base import Base as BaseImage
 from taskimage.verbs.compile import Bytecode
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 
 pytestmark = pytest.mark.integration
@@ -113,13 +114,13 @@ def resolve(tools: Tools, base: Base) -> Callable[..., Resolution]:
     def resolve(*packages: str) -> Resolution:
         assert base.facts.glibc is not None
         found = pypi.resolve(
+            Asked(packages=packages),
             python=base.python.version,
             platform=HERE,
-            packages=packages,
             installed=base.python.distributions,
             glibc=base.facts.glibc,
         )
-        pypi.fetch(found.wheels, moved=lambda _: None)
+        pypi.fetch(found.wheels, Asked(), moved=lambda _: None)
         return found
 
     return resolve
@@ -310,7 +311,7 @@ def compiled(tools: Tools, pin: WheelPin, python: PythonPin, *blobs: Path) -> tu
         wheels=(pin,),
     )
     with (
-        Inputs(tools, indexes=Indexes(), python=python.minor, prefix=PREFIX) as inputs,
+        Inputs(tools, asked=Asked(), python=python.minor, prefix=PREFIX) as inputs,
         Bytecode(tools, inputs, lock, base=base) as compiler,
     ):
         return compiler.of_wheel(pin)

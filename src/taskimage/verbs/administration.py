@@ -19,11 +19,12 @@ from taskimage.adapters.specfiles import host_machine
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import Platform
+from taskimage.model.shown import last_lines
 from taskimage.transform.entry import Entry
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.tools import Tools
 
-__all__ = ["Administration", "administer", "last_lines", "sandbox_for"]
+__all__ = ["Administration", "administer", "ending", "sandbox_for"]
 
 _ENVIRONMENT: Final = {
     "HOME": "/root",
@@ -31,7 +32,6 @@ _ENVIRONMENT: Final = {
     "SOURCE_DATE_EPOCH": str(MTIME),
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-_SHOWN_LINES = 20
 
 
 def sandbox_for(platform: Platform) -> Sandbox:
@@ -46,10 +46,9 @@ def sandbox_for(platform: Platform) -> Sandbox:
     return find_sandbox(overlay=True, administers=True)
 
 
-def last_lines(message: str, said: str) -> str:
+def ending(message: str, said: str) -> str:
     """``message``, and below it how what was ``said`` ends."""
-    plain = "".join(character for character in said if character.isprintable() or character in "\n\t")
-    lines = plain.splitlines()[-_SHOWN_LINES:]
+    lines = last_lines(said)
     return "\n  ".join([message + (". Its last lines:" if lines else ""), *lines])
 
 

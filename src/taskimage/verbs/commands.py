@@ -21,7 +21,7 @@ from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import environment_of_commands
-from taskimage.verbs.administration import administer, last_lines, sandbox_for
+from taskimage.verbs.administration import administer, ending, sandbox_for
 from taskimage.verbs.make import write
 from taskimage.verbs.tools import Tools
 
@@ -114,7 +114,7 @@ class Commands:
         else:
             message += f"ended with exit code {ended.code}"
             hint = _hint(said, network=self.spec.options.network)
-        raise CannotBuild(last_lines(message, said), where=_place(self.spec, index), hint=hint)
+        raise CannotBuild(ending(message, said), where=_place(self.spec, index), hint=hint)
 
 
 def _script(commands: Sequence[str]) -> str:

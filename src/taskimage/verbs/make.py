@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, Warned, counted
@@ -25,7 +26,7 @@ from taskimage.transform.runtime import CONDA, PREFIX
 from taskimage.transform.venv import given_away, venv_entries
 from taskimage.transform.whiteout import opaque
 from taskimage.verbs.compile import Bytecode
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.overlap import check_overlaps
 from taskimage.verbs.tools import Tools
 
@@ -74,7 +75,7 @@ class Maker:
     Args:
         tools: The adapters of this run.
         lock: The inputs of the image.
-        indexes: Where its Python packages are.
+        asked: What was asked of package indexes, which says where its packages are.
         users: Who the image has an account and a home for.
         files: What is copied into it.
         bytecode: Whether Python sources are compiled.
@@ -91,7 +92,7 @@ class Maker:
         tools: Tools,
         lock: PlatformLock,
         *,
-        indexes: Indexes,
+        asked: Asked,
         users: Sequence[User],
         files: Sequence[Entry],
         bytecode: bool,
@@ -104,7 +105,7 @@ class Maker:
     ) -> None:
         self._tools = tools
         self._lock = lock
-        self._indexes = indexes
+        self._asked = asked
         self._users = users
         self._files = files
         self._bytecode = bytecode
@@ -123,7 +124,7 @@ class Maker:
         tools, lock = self._tools, self._lock
         with (
             Inputs(
-                tools, indexes=self._indexes, python=lock.python.minor, prefix=PREFIX, base=self._base
+                tools, asked=self._asked, python=lock.python.minor, prefix=PREFIX, base=self._base
             ) as inputs,
             Bytecode(tools, inputs, lock, others=self._others, base=self._base, anew=self._anew) as compiler,
             _advised(),

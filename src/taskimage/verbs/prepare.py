@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load, lock_path
@@ -24,19 +23,16 @@ from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
-from taskimage.model.user import User
-from taskimage.transform import bytecode, conda, effects
 from taskimage.transform.assemble import FORMAT
-from taskimage.transform.plan import LayerPlan, plan
-from taskimage.transform.runtime import CONDA, HOME, PREFIX, runtime_config
+from taskimage.transform.plan import LayerPlan
+from taskimage.transform.runtime import CONDA, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.lock import outdated, read_lock, wants_of
+from taskimage.verbs.packages import plan_packages
 from taskimage.verbs.tools import Tools
 
-__all__ = ["USERS", "Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
-
-USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
+__all__ = ["Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,24 +260,7 @@ def prepare(tools: Tools, order: Order, *, force: bool) -> Prepared:
 
 def _planned(order: Order, lock: PlatformLock) -> Planned:
     spec = order.loaded.spec
-    compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
-    plans = plan(
-        lock,
-        effects=(
-            str(effects.VERSION),
-            *(user.passwd() for user in USERS),
-            *_authorities(order.files),
-            *_waived(spec, lock),
-        ),
-        environment=(
-            PREFIX,
-            lock.python.version,
-            lock.python.executable,
-            *(["writable"] if spec.runtime_packages else ()),
-        ),
-        bytecode=compiled,
-        conda=(CONDA, conda.FORMAT),
-    )
+    plans = plan_packages(spec, lock, authorities=_authorities(order.files))
     source = order.files.source
     if source.files or source.directories:
         digest = str(tree_digest(source))
@@ -292,12 +271,6 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
 
         plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
     return Planned(spec=spec, lock=lock, plans=plans)
-
-
-def _waived(spec: ImageSpec, lock: PlatformLock) -> list[str]:
-    """The packages of Debian whose scripts are not run, whatever they do."""
-    there = {pin.package for pin in (*lock.base, *lock.apt)}
-    return [f"waived {name}" for name in sorted(there.intersection(spec.options.waive_scripts))]
 
 
 def _authorities(files: SpecFiles) -> list[str]:

@@ -27,7 +27,7 @@ from taskimage.transform.effects.leftout import is_left_out
 from taskimage.transform.effects.scripts import Unhandled
 from taskimage.transform.entry import Entry, folders_of
 from taskimage.transform.whiteout import WHITEOUT
-from taskimage.verbs.administration import administer, last_lines, sandbox_for
+from taskimage.verbs.administration import administer, ending, sandbox_for
 from taskimage.verbs.layerfile import written
 from taskimage.verbs.tools import Tools
 
@@ -144,7 +144,7 @@ class Scripts:
                 f"apt_packages: [{', '.join(missing)}]",
             )
         message = f"{', '.join(names)}: maintainer scripts ended with exit code {ended.code}"
-        raise CannotBuild(last_lines(message, said), hint="; or ".join(ways))
+        raise CannotBuild(ending(message, said), hint="; or ".join(ways))
 
     def _error(self, why: str, hint: str | None) -> CannotBuild:
         reasons: dict[tuple[str, str], list[str]] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from taskimage.adapters.images.store import StoreTarget, store_source
 from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
@@ -14,8 +15,9 @@ from taskimage.model.events import Done, Listener, Started, Warned, counted, ign
 from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.base import Base
 from taskimage.verbs.build import build_ordered
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.prepare import Order, load_spec, order
+from taskimage.verbs.sdists import rebuild
 from taskimage.verbs.standin import StandIns, inputs_of, this_machine
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import transfer
@@ -55,8 +57,9 @@ def _vendor(here: Tools, there: Store, wanted: Order, listener: Listener) -> Non
     platforms = wanted.lock.platforms if wanted.lock else ()
     for lock in platforms:
         base = Base(here, lock.image, lock.platform) if lock.image else None
-        indexes = Indexes.of(wanted.loaded.spec, wanted.files.requirements)
-        with Inputs(here, indexes=indexes, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
+        asked = Asked.of(wanted.loaded.spec, wanted.files.requirements)
+        rebuild(here, wanted.loaded.spec, asked, lock, lock.wheels)
+        with Inputs(here, asked=asked, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
             python = lock.python if lock.python.digest else None
             inputs.fetch((*lock.base, *lock.apt), lock.wheels, python, conda=lock.conda)
             _copy_inputs(here.store, there, inputs_of(lock), listener)

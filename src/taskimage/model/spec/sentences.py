@@ -103,4 +103,7 @@ SWITCHES_SAID: Mapping[str, Said] = {
     "ca_certificates": Said(
         "PEM files with certificate authorities that the image trusts besides.", (["corp.pem"],)
     ),
+    "build_sdists": Said(
+        "Python packages that are built, in a sandbox, where they have no wheel.", (["docopt"],)
+    ),
 }
