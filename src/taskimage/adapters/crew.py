@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
@@ -58,21 +59,27 @@ class Crew:
         working = min(cls.SIZE, len(todo))
         try:
             for _ in range(working):
-                threading.Thread(target=crew._labour, args=(work, todo), daemon=True).start()
+                # What the caller looks on with, its threads look on with too.
+                labour = partial(copy_context().run, crew._labour, work, todo)
+                threading.Thread(target=labour, daemon=True).start()
             while working and not crew._stopped.is_set():
                 # Not Thread.join, which takes the thread for ended after Ctrl-C. And in short waits, since a
                 # signal may reach another thread, and then nothing wakes this one.
                 working -= crew._ended.acquire(timeout=_LOOK_UP)
                 outer.check()
-        except BaseException:
-            crew._stop()
-            raise
         finally:
+            # Whatever was begun in its name and goes on is wanted no more.
+            crew._stop()
             deadline = time.monotonic() + _GRACE
             while working and crew._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 working -= 1
         if crew._failures:
             raise crew._failures[0]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody waits any more for what its members do."""
+        return self._stopped.is_set()
 
     def waited(self, seconds: float) -> bool:
         """True after ``seconds``; False, at once, when the crew stops."""

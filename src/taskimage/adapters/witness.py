@@ -7,6 +7,7 @@ file that is not there, too. Only inside of `watching` does that cost anything.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,12 +29,14 @@ class Witness:
         self.marks: dict[str, Mark] = {}
         self.sure = True
         self._rest = time.time_ns() - _TICK_NS
+        self._seeing = threading.Lock()
 
     def see(self, path: str) -> None:
         """Note ``path`` as it is now; the first look counts."""
-        if path not in self.marks:
-            seen = self.marks[path] = mark(path)
-            self.sure = self.sure and (seen is None or seen[-1] < self._rest)
+        with self._seeing:
+            if path not in self.marks:
+                seen = self.marks[path] = mark(path)
+                self.sure = self.sure and (seen is None or seen[-1] < self._rest)
 
 
 _WATCHING: ContextVar[Witness | None] = ContextVar("_WATCHING", default=None)
@@ -41,7 +44,7 @@ _WATCHING: ContextVar[Witness | None] = ContextVar("_WATCHING", default=None)
 
 @contextmanager
 def watching() -> Iterator[Witness]:
-    """Whatever is seen in this block, in this thread."""
+    """Whatever is seen in this block, by this thread and the crews that it runs."""
     witness = Witness()
     token = _WATCHING.set(witness)
     try:

@@ -49,8 +49,9 @@ class Live:
     def show(self, event: Event) -> None:
         """Draw what ``event`` changes."""
         match event:
+            case Started(step, label, total) if step in self._steps:
+                self._progress.update(self._steps[step], description=escape(label), total=total)
             case Started(step, label, total, unit):
-                self._forget(step)
                 self._steps[step] = self._progress.add_task(escape(label), total=total, unit=unit)
             case Moved(step, amount):
                 if step in self._steps:

@@ -51,8 +51,15 @@ class _Quiet:
 class _Plain(_Quiet):
     """A line when a step begins, and one when it ends."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps: set[str] = set()
+
     def _show(self, event: Event) -> None:
+        if isinstance(event, Started) and event.step in self._steps:
+            return  # it has grown
         if isinstance(event, Started | Done):
+            (self._steps.add if isinstance(event, Started) else self._steps.discard)(event.step)
             print(event.label, file=sys.stderr, flush=True)
         elif isinstance(event, Notice):
             print(event.text, file=sys.stderr, flush=True)

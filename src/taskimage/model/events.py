@@ -11,7 +11,7 @@ __all__ = ["Done", "Event", "Listener", "Moved", "Notice", "Started", "Warned", 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A step began. ``step`` names it within the run; ``total`` is in bytes or items, when known."""
+    """A step began, or has grown. ``step`` names it within the run; ``total`` is in bytes or items, when known."""
 
     step: str
     label: str

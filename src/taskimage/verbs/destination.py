@@ -19,8 +19,10 @@ from taskimage.model.reference import Reference
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, Layer
 from taskimage.verbs.existence import Existing, look_up
 from taskimage.verbs.tools import Tools
+from taskimage.verbs.whereabouts import SharedTarget, Whereabouts
 
 if TYPE_CHECKING:
+    from taskimage.adapters.images.blob import Blob, MovedBytes
     from taskimage.adapters.registry import Repository
     from taskimage.verbs.content import Content
 
@@ -30,10 +32,16 @@ __all__ = ["Destination"]
 class Destination:
     """The repository ``fqn`` that an image is published to; ``cached``: its ``buildcache`` is read."""
 
-    def __init__(self, tools: Tools, fqn: str, *, cached: bool = True) -> None:
+    def __init__(self, tools: Tools, fqn: str, *, whereabouts: Whereabouts, cached: bool = True) -> None:
         self._tools = tools
         self._reference = Reference.parse(fqn)
+        self._whereabouts = whereabouts
         self._cached = cached
+
+    @property
+    def name(self) -> str:
+        """Registry and repository."""
+        return str(self._reference)
 
     @cached_property
     def _repository(self) -> Repository:
@@ -77,7 +85,9 @@ class Destination:
             return {}
         from taskimage.adapters.registry.buildcache import read_cache
 
-        return read_cache(self._repository, listener=self._tools.listener)
+        layers = read_cache(self._repository, listener=self._tools.listener)
+        self._whereabouts.note(self._repository, (layer.descriptor.digest for layer in layers.values()))
+        return layers
 
     # -- what is sent ----------------------------------------------------------------------------------
 
@@ -97,19 +107,20 @@ class Destination:
 
         fetch(self._tools, RegistrySource([self._repository], self._tools.store), root)
 
+    def put(self, blob: Blob, moved: MovedBytes) -> None:
+        """Have a blob of an image that is going to be published."""
+        SharedTarget(self._repository, self._whereabouts).put(blob, moved)
+
     def publish(self, image: Assembled, *, tags: Sequence[str], content: Content) -> None:
         """Send what the repository lacks of ``image``, then its manifests, and let ``tags`` mean it, in order."""
-        from taskimage.adapters.images.registry import RegistryTarget
         from taskimage.verbs.transfer import transfer
 
-        target = RegistryTarget(
-            self._repository,
-            # The registry has the base's layers where the base is one of its own.
-            mount_from=[one.repository for one in content.bases if one.registry == self._reference.registry],
-            present={layer.descriptor.digest for layer in self.layers.values()},
-        )
+        # The registry has the base's layers where the base is one of its own.
+        bases = [one.repository for one in content.bases if one.registry == self._reference.registry]
+        target = SharedTarget(self._repository, self._whereabouts, mount_from=bases)
         transfer(content, target, image.root, names=tags, listener=self._tools.listener)
         if self._cached:
             from taskimage.adapters.registry.buildcache import write_cache
 
-            write_cache(self._repository, content.layers, listener=self._tools.listener)
+            with self._whereabouts.turn(self._repository.name):
+                write_cache(self._repository, content.layers, listener=self._tools.listener)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
-from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import CondaPin, DebPin, PythonPin, WheelPin
 from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
@@ -61,8 +60,10 @@ class Inputs(contextlib.ExitStack):
         interpreter: PythonPin | None = None,
         *,
         conda: Iterable[CondaPin] = (),
+        asked: Asked | None = None,
     ) -> None:
-        """Everything that is named is in the store."""
+        """Everything that is named is in the store; ``asked``, where it is not the usual, says where packages are."""
+        asked = asked or self._asked
         some_debs = sorted({pin for pin in debs if self._is_missing(pin)})
         some_conda = sorted({pin for pin in conda if self._is_missing(pin)})
         some_wheels = sorted({pin for pin in wheels if self._is_missing(pin)})
@@ -72,27 +73,29 @@ class Inputs(contextlib.ExitStack):
         ]  # fmt: skip
         if not wanted:
             return
-        total = sum(pin.size for pin in wanted)
-        tell = self._tools.listener
-        tell(Started("fetch", f"Fetching {counted(len(wanted), 'package')}", total))
-
-        def moved(amount: int) -> None:
-            tell(Moved("fetch", amount))
-
+        tally, sizes = self._tools.fetching, _sizes(wanted)
+        tally.expect(sizes)
         jobs: list[Callable[[], object]] = []
         if some_debs:
             debian = self._tools.debian.on(self._base.facts) if self._base else self._tools.debian
-            jobs.append(lambda: debian.fetch(some_debs, moved=moved))
+            jobs.append(lambda: debian.fetch(some_debs, moved=tally.moved))
         if some_conda:
             jobs.append(
-                lambda: self._tools.conda.fetch(some_conda, channels=self._asked.channels, moved=moved)
+                lambda: self._tools.conda.fetch(some_conda, channels=asked.channels, moved=tally.moved)
             )
         if some_wheels:
-            jobs.append(lambda: self._tools.pypi.fetch(some_wheels, self._asked, moved=moved))
+            jobs.append(lambda: self._tools.pypi.fetch(some_wheels, asked, moved=tally.moved))
         if interpreter and interpreters:
-            jobs.append(lambda: self._tools.cpython.fetch(interpreter, moved=moved))
-        self._tools.http.each(lambda job: job(), jobs)
-        tell(Done("fetch", f"Fetched {counted(len(wanted), 'package')}, {total / 1e6:.1f} MB"))
+            jobs.append(lambda: self._tools.cpython.fetch(interpreter, moved=tally.moved))
+        try:
+            self._tools.http.each(lambda job: job(), jobs)
+            tally.came(sizes)
+        finally:
+            tally.failed(sizes)
+
+    def expect(self, pins: Iterable[DebPin | CondaPin | WheelPin]) -> None:
+        """Those of ``pins`` that the store lacks are going to be fetched."""
+        self._tools.fetching.expect(_sizes(pin for pin in pins if self._is_missing(pin)))
 
     def _is_missing(self, pin: DebPin | CondaPin | WheelPin | PythonPin) -> bool:
         return pin.digest is not None and not self._tools.store.input_path(pin.digest).exists()
@@ -108,6 +111,12 @@ class Inputs(contextlib.ExitStack):
     def wheel(self, pin: WheelPin) -> Wheel:
         """The wheel of ``pin``, which is fetched, as installed."""
         return self._wheels.get(pin.digest, lambda: self._read_wheel(pin))
+
+    def forget(self, pins: Iterable[WheelPin | CondaPin]) -> None:
+        """What was read of ``pins`` is read anew, should it be wanted again."""
+        for pin in pins:
+            self._wheels.forget(pin.digest)
+            self._conda.forget(pin.digest)
 
     def interpreter(self, pin: PythonPin) -> tuple[Entry, ...]:
         """The files of the standalone interpreter of ``pin``, which is fetched."""
@@ -161,6 +170,10 @@ class Inputs(contextlib.ExitStack):
         return spool
 
 
+def _sizes(pins: Iterable[DebPin | CondaPin | WheelPin | PythonPin]) -> dict[Hashable, int]:
+    return {pin.digest: pin.size for pin in pins}
+
+
 class _Once(Generic[_T]):
     """Results that are computed once each, whichever thread asks first."""
 
@@ -173,3 +186,6 @@ class _Once(Generic[_T]):
             if not result:
                 result.append(compute())
         return result[0]
+
+    def forget(self, key: Digest) -> None:
+        self._results.pop(key, None)

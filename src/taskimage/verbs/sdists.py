@@ -28,7 +28,8 @@ from taskimage.transform.sdist import read_build_system
 from taskimage.verbs.base import Base
 from taskimage.verbs.ground import glibc_of
 from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.packages import USERS, plan_packages
+from taskimage.verbs.packages import plan_packages
+from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
 
 __all__ = ["SdistBuilder", "rebuild"]
@@ -231,16 +232,8 @@ class SdistBuilder(contextlib.ExitStack):
         spec, lock, tools = self._spec, self._lock, self._tools
         plans = [plan for plan in plan_packages(spec, lock) if plan.kind in _BELOW]
         known = {plan: layer for plan in plans if (layer := known_layer(tools, plan))}
-        made = Maker(
-            tools,
-            lock,
-            asked=self._asked,
-            users=USERS,
-            files=(),
-            bytecode=spec.options.bytecode,
-            waived=spec.options.waive_scripts,
-            base=self._base,
-        ).make(plan for plan in plans if plan not in known)
+        with Maker(tools, Recipe.of(spec, lock), self._asked) as maker:
+            made = maker.make_all(plan for plan in plans if plan not in known)
         yield from self._base.blobs() if self._base else ()
         for plan in plans:
             digest = {**known, **made}[plan].descriptor.digest

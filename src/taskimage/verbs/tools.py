@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property as _cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.store import Store
 from taskimage.model.events import Listener, ignore
 from taskimage.model.spec.secretkind import SecretKind
+from taskimage.verbs.tally import Tally
 
 if TYPE_CHECKING:
     from taskimage.adapters.conda import Conda
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
     from taskimage.model.lock import Lock
 
 __all__ = ["Tools"]
+
+T = TypeVar("T")
+
+_MAKING: Final = RLock()
+
+
+class cached_property(_cached_property[T]):  # noqa: N801 - it stands in its place
+    """One that is computed once, whichever thread asks first; from Python 3.12 on the library's is not."""
+
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> T:  # type: ignore[override]
+        with _MAKING:
+            return super().__get__(instance, owner)
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,21 @@ class Tools:
     def resolutions(self) -> dict[Hashable, Lock]:
         """What was resolved with these, by all that it was resolved from."""
         return {}
+
+    @cached_property
+    def fetching(self) -> Tally:
+        """The packages that are being fetched with these."""
+        return Tally(self.listener, "fetch", ("Fetching", "Fetched", "package"))
+
+    @cached_property
+    def making(self) -> Tally:
+        """The layers that are being made with these."""
+        return Tally(self.listener, "layers", ("Making", "Made", "layer"))
+
+    @cached_property
+    def sending(self) -> Tally:
+        """The layers that are being sent to registries with these, each as soon as it is made."""
+        return Tally(self.listener, "send", ("Sending", "Sent", "layer"))
 
     @property
     def workers(self) -> int:

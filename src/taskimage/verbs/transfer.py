@@ -142,19 +142,21 @@ def _blobs(manifests: Sequence[RawManifest], source: Source, listener: Listener)
 
 
 def _move(source: Source, target: Target, blobs: Sequence[Descriptor], listener: Listener) -> None:
+    # Several images may be on their way at once.
     moved: dict[Digest, int] = {}
+    step = f"transfer to {target.name}"
 
     def move(descriptor: Descriptor) -> None:
         def tell(amount: int) -> None:
             moved[descriptor.digest] = moved.get(descriptor.digest, 0) + amount
-            listener(Moved("transfer", amount))
+            listener(Moved(step, amount))
 
         target.put(source.blob(descriptor), tell)
         # What was there already is done, too.
-        listener(Moved("transfer", descriptor.size - moved.get(descriptor.digest, 0)))
+        listener(Moved(step, descriptor.size - moved.get(descriptor.digest, 0)))
 
-    listener(Started("transfer", f"Moving to {target.name}", sum(blob.size for blob in blobs)))
+    listener(Started(step, f"Moving to {target.name}", sum(blob.size for blob in blobs)))
     Crew.run(move, blobs)
     size = sum(moved.values()) / 1e6
     done = f"Moved {counted(len(moved), 'blob')}, {size:.1f} MB, to {target.name}"
-    listener(Done("transfer", done if moved else f"All blobs are at {target.name} already"))
+    listener(Done(step, done if moved else f"All blobs are at {target.name} already"))

@@ -72,6 +72,7 @@ class Http:
     ) -> None:
         self._connections = Connections(environ, offline=offline)
         self._pauses = tuple(pauses)
+        self._turns: dict[Digest, threading.Lock] = {}
 
     # -- whole bodies ----------------------------------------------------------------------------------
 
@@ -140,6 +141,12 @@ class Http:
         Crew.run(work, items)
 
     def _fetch(self, store: Store, item: Fetch, moved: Callable[[int], None]) -> None:
+        # Several layers may want the same file: one thread fetches it, and the others find it.
+        with self._turns.setdefault(item.digest, threading.Lock()):
+            if not store.input_path(item.digest).exists():
+                self._fetch_from_any(store, item, moved)
+
+    def _fetch_from_any(self, store: Store, item: Fetch, moved: Callable[[int], None]) -> None:
         failure: TaskImageError | None = None
         for url in item.urls:
             try:

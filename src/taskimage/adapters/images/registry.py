@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
@@ -12,7 +12,6 @@ from taskimage.adapters.images.blob import Blob, MovedBytes
 from taskimage.adapters.images.store import store_source
 from taskimage.adapters.registry import Repository
 from taskimage.adapters.store import Pending, Store
-from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, NotFound, TaskImageError
 from taskimage.model.oci import Descriptor, RawManifest
 
@@ -117,15 +116,11 @@ class RegistryTarget:
     Args:
         repository: It.
         mount_from: Repositories of the same registry that may have the blobs already.
-        present: Blobs that are not asked about, since the repository is said to have them.
     """
 
-    def __init__(
-        self, repository: Repository, *, mount_from: Sequence[str] = (), present: Collection[Digest] = ()
-    ) -> None:
+    def __init__(self, repository: Repository, *, mount_from: Sequence[str] = ()) -> None:
         self._repository = repository
         self._mount_from = mount_from
-        self._present = present
 
     @property
     def name(self) -> str:
@@ -134,13 +129,10 @@ class RegistryTarget:
 
     def put(self, blob: Blob, moved: MovedBytes) -> None:
         """Have ``blob`` in the repository: it is there already, or is mounted, or uploaded."""
-        if blob.descriptor.digest not in self._present:
-            self._repository.upload(blob.descriptor, blob.open, mount_from=self._mount_from, moved=moved)
+        self._repository.upload(blob.descriptor, blob.open, mount_from=self._mount_from, moved=moved)
 
     def finish(self, manifests: Sequence[RawManifest], names: Sequence[str]) -> None:
         """Put ``manifests``, the last of them under the tags ``names``, or by its digest where there are none."""
-        # Should it turn out that something is missing, everything is asked about.
-        self._present = ()
         *below, root = manifests
         for raw in below:
             self._repository.put_manifest(raw, str(raw.digest))

@@ -1,0 +1,103 @@
+"""Where the layers of all images of a run are made: each once, many at a time, for whoever waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from taskimage.adapters.crew import Crew
+from taskimage.adapters.specfiles.asked import Asked
+from taskimage.model.digest import Digest
+from taskimage.transform.assemble import Layer
+from taskimage.transform.plan import LayerPlan
+from taskimage.verbs.make import Maker
+from taskimage.verbs.recipe import Recipe
+from taskimage.verbs.tools import Tools
+from taskimage.verbs.whereabouts import Whereabouts
+
+if TYPE_CHECKING:
+    from taskimage.adapters.cluster import Cluster
+
+__all__ = ["Workshop"]
+
+K = TypeVar("K")
+
+_LOOK_UP: Final = 0.2
+
+
+class Workshop(contextlib.ExitStack):
+    """A context manager; when the block ends, whatever is still being made is given up.
+
+    Args:
+        cluster: Workers elsewhere, which make what any machine can make; by default everything is made here.
+    """
+
+    def __init__(self, cluster: Cluster | None = None) -> None:
+        super().__init__()
+        self.cluster = cluster
+        self.whereabouts = Whereabouts()
+        self.preparing = threading.Lock()
+        """Held while an image is prepared: what one resolves serves for the next."""
+        # A layer is waited for, by turns, from the network, from processors, and to the network.
+        self._here: Executor = ThreadPoolExecutor(max(Crew.SIZE, 2 * (os.cpu_count() or 1)), "layer")
+        self._layers: dict[Digest, Future[Layer]] = {}
+        self._makers: dict[tuple[Tools, Recipe, bool], _Shared] = {}
+        self._lock = threading.Lock()
+        self.callback(self._here.shutdown, wait=False, cancel_futures=True)
+
+    def layer(self, plan: LayerPlan, begin: Callable[[], Future[Layer]]) -> Future[Layer]:
+        """The layer of ``plan``, which ``begin`` begins to make unless somebody else has."""
+        with self._lock:
+            if plan.key not in self._layers:
+                self._layers[plan.key] = begin()
+            return self._layers[plan.key]
+
+    def here(self, make: Callable[[], Layer]) -> Future[Layer]:
+        """What ``make`` gives, in one of the threads, which stops when the crew of this one does."""
+        return self._here.submit(copy_context().run, make)
+
+    def wait(self, layers: Mapping[K, Future[Layer]]) -> dict[K, Layer]:
+        """The layers, once they are all there. Raises the first failure, without waiting for the rest."""
+        waiting = set(layers.values())
+        while waiting:
+            done, waiting = wait(waiting, timeout=_LOOK_UP, return_when=FIRST_EXCEPTION)
+            Crew.current().check()
+            if any(future.exception() for future in done):
+                break
+            if self.cluster is not None:
+                self.cluster.check()
+        for future in layers.values():
+            if future.done():
+                future.result()
+        return {key: future.result() for key, future in layers.items()}
+
+    @contextlib.contextmanager
+    def maker(self, tools: Tools, recipe: Recipe, asked: Asked, *, anew: bool) -> Iterator[Maker]:
+        """What makes layers by ``recipe``: one for all images that have it, for as long as any is being made."""
+        key = (tools, recipe, anew)
+        with self._lock:
+            shared = self._makers.get(key) or _Shared(Maker(tools, recipe, asked, anew=anew))
+            self._makers[key] = shared
+            shared.users += 1
+        try:
+            yield shared.maker
+        finally:
+            with self._lock:
+                shared.users -= 1
+                if not shared.users:
+                    del self._makers[key]
+            if not shared.users:
+                shared.maker.close()
+
+
+class _Shared:
+    """A maker, and how many use it."""
+
+    def __init__(self, maker: Maker) -> None:
+        self.maker = maker
+        self.users = 0
