@@ -6,7 +6,7 @@ uv asks the index, as it does in a build, and keeps what it heard: all weeks but
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import re
 import subprocess
 import sys
@@ -28,8 +28,8 @@ PINNING = "torch"
 def main() -> None:
     """Ask, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--until", type=datetime.date.fromisoformat, default=datetime.date.today())  # noqa: DTZ011
-    until: datetime.date = parser.parse_args().until
+    parser.add_argument("--until", type=dt.date.fromisoformat, default=dt.date.today())  # noqa: DTZ011
+    until: dt.date = parser.parse_args().until
     needed: dict[str, set[str]] = {}
     for stack in STACKS:
         needed |= {name: set() for name in stack.requirements if name not in needed}
@@ -39,7 +39,7 @@ def main() -> None:
     found: dict[str, dict[str, Release]] = {name: {} for name in needed}
     names = sorted(needed.keys() - {wheel.name for wheel in pins([PINNING], until)})
     for week in reversed(range(WEEKS)):
-        day = until - datetime.timedelta(weeks=WEEKS - 1 - week)
+        day = until - dt.timedelta(weeks=WEEKS - 1 - week)
         free = newest(names, day)
         names = [wheel.name for wheel in free]
         wheels = [*free, *pins([PINNING], day)]
@@ -48,19 +48,21 @@ def main() -> None:
                 found[wheel.name][wheel.version] = Release(week, wheel.version, wheel.size or 0)
         print(f"week {week}: {len(wheels)} packages", file=sys.stderr)
     write(
-        Package(name, tuple(sorted(needed[name])), tuple(sorted(found[name].values(), key=lambda one: one.week)))
+        Package(
+            name, tuple(sorted(needed[name])), tuple(sorted(found[name].values(), key=lambda one: one.week))
+        )
         for name in sorted(needed)
     )
 
 
-def needs(requirements: Sequence[str], day: datetime.date) -> Iterator[tuple[str, str]]:
+def needs(requirements: Sequence[str], day: dt.date) -> Iterator[tuple[str, str]]:
     """Each package that ``requirements`` come to on ``day``, and a package that requires it."""
     for line in asked(requirements, day, "--annotation-style", "line").splitlines():
         if match := re.match(r"([a-z0-9-]+)==\S+\s+# via (.*)", line):
             yield from ((match[1], one) for one in match[2].split(", ") if re.fullmatch(r"[a-z0-9-]+", one))
 
 
-def newest(names: Sequence[str], day: datetime.date) -> list[Chosen]:
+def newest(names: Sequence[str], day: dt.date) -> list[Chosen]:
     """The newest wheel of each of ``names`` that there was on ``day``, without those of which there was none."""
     try:
         return pins(names, day, "--no-deps")
@@ -69,13 +71,13 @@ def newest(names: Sequence[str], day: datetime.date) -> list[Chosen]:
         return [*newest(names[:half], day), *newest(names[half:], day)] if half else []
 
 
-def pins(requirements: Sequence[str], day: datetime.date, *options: str) -> list[Chosen]:
+def pins(requirements: Sequence[str], day: dt.date, *options: str) -> list[Chosen]:
     """The wheels that ``requirements`` come to on ``day``."""
     packages = read_pylock(asked(requirements, day, "--format", "pylock.toml", *options))
     return list(choose(packages, TARGET, (), {package.name: DIRECT for package in packages}))
 
 
-def asked(requirements: Sequence[str], day: datetime.date, *options: str) -> str:
+def asked(requirements: Sequence[str], day: dt.date, *options: str) -> str:
     """What ``uv pip compile`` writes."""
     import uv
 
@@ -84,7 +86,9 @@ def asked(requirements: Sequence[str], day: datetime.date, *options: str) -> str
         "--python-version", TARGET.python, "--python-platform", TARGET.uv_platform,
         "--exclude-newer", day.isoformat(), *options, "-",
     ]  # fmt: skip
-    done = subprocess.run(command, input="\n".join(requirements), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, input="\n".join(requirements), stdout=subprocess.PIPE, text=True, check=True
+    )
     return done.stdout
 
 

@@ -110,9 +110,7 @@ def _picked(stack: Stack, number: int, random: Random) -> set[str]:
     return set(random.choices(stack.requirements, weights, k=number))
 
 
-def _changed(
-    project: _Project, week: int, packages: Catalogue, random: Random, habits: Habits
-) -> bool:
+def _changed(project: _Project, week: int, packages: Catalogue, random: Random, habits: Habits) -> bool:
     """Whether the project has a new lock this week."""
     if week < project.begins:
         return False

@@ -10,7 +10,7 @@ from typing import Any
 from taskimage.model.lock import DebPin, PlatformLock, WheelPin
 from taskimage.transform.plan import WHEELS, Grouping, grouped, plan
 
-__all__ = ["Content", "Way", "docker", "ours"]
+__all__ = ["Content", "Way", "big_first", "docker", "ours", "sunk"]
 
 # What the layers that hold no package as it is have in the quickstart's image.
 _MADE = {"bytecode": 4_480_521, "effects": 558_731, "environment": 645}
@@ -52,6 +52,26 @@ def ours(
     return Way(title, layers)
 
 
+def big_first(group: Sequence[WheelPin]) -> tuple[int, int, str]:
+    """An order: wheels that stand alone by size, the biggest lowest, then groups.
+
+    A size counts by its power of two, so that a release which is a little bigger stays where it was.
+    """
+    return (1, 0, "") if len(group) > 1 else (0, -group[0].size.bit_length(), group[0].name)
+
+
+def sunk(title: str, grouping: Grouping = WHEELS, *, huge: int) -> Way:
+    """The plan's layers with the biggest first, and those wheels that are ``huge`` below Debian's packages."""
+
+    def layers(lock: PlatformLock) -> Sequence[Content]:
+        groups = sorted(grouped(lock.wheels, grouping), key=big_first)
+        lowest = sum(len(group) == 1 and group[0].size >= huge for group in groups)
+        wheels = [_packages("wheels", group) for group in groups]
+        return (*wheels[:lowest], *_below(replace(lock, wheels=())), *wheels[lowest:])
+
+    return Way(title, layers)
+
+
 def docker(title: str, *, apart: bool) -> Way:
     """A base image, and what ``RUN`` adds: Debian's and Python's packages, each in a layer or ``apart`` in two."""
 
@@ -69,7 +89,9 @@ def _below(ground: PlatformLock) -> tuple[Content, ...]:
     """What the plan puts below wheels."""
     plans = plan(ground, effects=["1"], environment=["opt/venv"], bytecode=[ground.python.version])
     return tuple(
-        Content((item.kind, item.debs), _MADE[item.kind]) if item.kind in _MADE else _packages(item.kind, item.debs)
+        Content((item.kind, item.debs), _MADE[item.kind])
+        if item.kind in _MADE
+        else _packages(item.kind, item.debs)
         for item in plans
     )
 
