@@ -47,7 +47,7 @@ def ours(
     def layers(lock: PlatformLock) -> Sequence[Content]:
         groups = grouped(lock.wheels, grouping)
         wheels = sorted(groups, key=order) if order else groups
-        return (*_below(replace(lock, wheels=())), *(_packages("wheels", group) for group in wheels))
+        return (*_below(replace(lock, wheels=())), *(_content("wheels", group) for group in wheels))
 
     return Way(title, layers)
 
@@ -66,7 +66,7 @@ def sunk(title: str, grouping: Grouping = WHEELS, *, huge: int) -> Way:
     def layers(lock: PlatformLock) -> Sequence[Content]:
         groups = sorted(grouped(lock.wheels, grouping), key=big_first)
         lowest = sum(len(group) == 1 and group[0].size >= huge for group in groups)
-        wheels = [_packages("wheels", group) for group in groups]
+        wheels = [_content("wheels", group) for group in groups]
         return (*wheels[:lowest], *_below(replace(lock, wheels=())), *wheels[lowest:])
 
     return Way(title, layers)
@@ -76,10 +76,10 @@ def docker(title: str, *, apart: bool) -> Way:
     """A base image, and what ``RUN`` adds: Debian's and Python's packages, each in a layer or ``apart`` in two."""
 
     def layers(lock: PlatformLock) -> Iterator[Content]:
-        yield _packages("base", lock.base)
+        yield _content("base", lock.base)
         if apart and lock.apt:
-            yield _packages("apt", lock.apt)
-        yield _packages("all", lock.wheels if apart else (*lock.apt, *lock.wheels))
+            yield _content("apt", lock.apt)
+        yield _content("all", lock.wheels if apart else (*lock.apt, *lock.wheels))
 
     return Way(title, lambda lock: tuple(layers(lock)), runs_below=True)
 
@@ -88,13 +88,10 @@ def docker(title: str, *, apart: bool) -> Way:
 def _below(ground: PlatformLock) -> tuple[Content, ...]:
     """What the plan puts below wheels."""
     plans = plan(ground, effects=["1"], environment=["opt/venv"], bytecode=[ground.python.version])
-    return tuple(
-        Content((item.kind, item.debs), _MADE[item.kind])
-        if item.kind in _MADE
-        else _packages(item.kind, item.debs)
-        for item in plans
+    return tuple(_content(item.kind, item.debs) for item in plans)
+
+
+def _content(kind: str, pins: Sequence[DebPin | WheelPin]) -> Content:
+    return Content(
+        (kind, tuple(pin.digest for pin in pins)), _MADE.get(kind) or sum(pin.size for pin in pins)
     )
-
-
-def _packages(kind: str, pins: Sequence[DebPin | WheelPin]) -> Content:
-    return Content((kind, tuple(pin.digest for pin in pins)), sum(pin.size for pin in pins))

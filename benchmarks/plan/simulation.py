@@ -15,8 +15,6 @@ __all__ = ["Outcome", "Pool", "simulate"]
 
 _SOURCE = 200_000
 """Bytes of copied files."""
-MOST_LAYERS = 127
-"""What Docker's overlay driver can stack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,5 +47,6 @@ WAYS: Final = {
         ),
         *(ours(f"at most {most} alone", replace(WHEELS, most_big=most), big_first) for most in (16, 24, 48)),
         ours("16 groups, at most 24 alone", replace(WHEELS, groups=16, most_big=24), big_first),
+        sunk("16 groups, biggest below Debian", replace(WHEELS, groups=16), huge=8 * _MIB),
     ),
 }

@@ -35,7 +35,7 @@ class Grouping:
 _DEBS: Final = Grouping(big=16 * _MIB, most_big=6, groups=4)
 _CONDA: Final = Grouping(big=4 * _MIB, most_big=24, groups=8)
 WHEELS: Final = Grouping(big=1 * _MIB, most_big=32, groups=8)
-"""Chosen with `benchmarks/plan`."""
+"""What other numbers would give, `make bench-plan` simulates."""
 
 _Pin = TypeVar("_Pin", bound=DebPin | CondaPin | WheelPin)
 
