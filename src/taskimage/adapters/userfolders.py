@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["configuration", "home"]
+__all__ = ["config_path", "configuration", "home"]
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -17,3 +18,15 @@ def configuration(environ: Mapping[str, str]) -> Path:
     """Where programs keep their settings (XDG Base Directory Specification)."""
     folder = environ.get("XDG_CONFIG_HOME")
     return Path(folder) if folder else home(environ) / ".config"
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the settings of this program are, or would be."""
+    # Spelled out for the usual case, since platformdirs takes a while to import.
+    if sys.platform == "linux":
+        base = configuration(environ) / "taskimage"
+    else:
+        import platformdirs
+
+        base = Path(platformdirs.user_config_dir("taskimage", appauthor=False))
+    return base / "config.toml"

@@ -16,6 +16,7 @@ from taskimage.model.spec import ImageSpec
 from taskimage.verbs.conda import environment
 from taskimage.verbs.ground import Ground, manifest_of, on_debian, on_image
 from taskimage.verbs.placed import placed
+from taskimage.verbs.runtime import runtime_requirement
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Resolving:
             found = self._tools.pypi.resolve(
                 python=self.ground.python.version,
                 platform=self.platform,
-                packages=(*self._wants.packages, *_runtime(self._wants), *_installer(self._wants)),
+                packages=(*self._wants.packages, *runtime_requirement(self._wants), *_installer(self._wants)),
                 requirements=self._requirements,
                 index=self._spec.pip_index,
                 extra_indexes=self._spec.pip_extra_index_url or (),
@@ -162,18 +163,6 @@ class Resolving:
 
 def _rows(distributions: Iterable[Distribution]) -> tuple[str, ...]:
     return tuple(sorted(f"{one.name} {one.version}" for one in distributions))
-
-
-def _runtime(wants: Wants) -> tuple[str, ...]:
-    """The requirement that starts tasks, at the host's own version where the host has it."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    if not wants.runtime:
-        return ()
-    try:
-        return (f"{wants.runtime}=={version(wants.runtime)}",)
-    except PackageNotFoundError:
-        return (wants.runtime,)
 
 
 def _installer(wants: Wants) -> tuple[str, ...]:
