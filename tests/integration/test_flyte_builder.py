@@ -15,6 +15,7 @@ import pytest
 from tests.archives import make_deb, member, tar_of
 from tests.case import Case
 from tests.dockerregistry import docker_registry
+from tests.engines import podman
 from tests.flytekits import Project, image_spec, workflow
 
 from taskimage.model.digest import Digest
@@ -260,6 +261,47 @@ def test_without_a_registry_only_local_commands_build(project: Project) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^built demo:\S+@sha256:\S+, in the store$", done.stderr, re.MULTILINE)
     assert "no container engine answers here" in done.stderr
+
+
+def test_an_engine_of_this_machine_gets_the_image(project: Project, tmp_path: Path) -> None:
+    project.write("wf/flow.py", workflow())
+    folder = tmp_path / "engine"
+    folder.mkdir()
+    with podman(folder) as engine:
+        done = project("pyflyte", "build", "wf/flow.py", "flow", **engine.environ)
+        (name,) = re.findall(r"^built (\S+)@sha256:", done.stderr, re.MULTILINE)
+        assert f"docker.io/library/{name}" in engine("images", "--format", "{{.Repository}}:{{.Tag}}")
+
+
+def test_programs_that_register_do_not_build_for_this_machine(project: Project) -> None:
+    """A FlyteRemote serializes in a thread of its own, as `pyflyte run --remote` does."""
+    project.write("wf/flow.py", workflow())
+    program = """\
+from flytekit.configuration import Config, ImageConfig, SerializationSettings
+from flytekit.remote import FlyteRemote
+from wf.flow import add
+remote = FlyteRemote(Config.for_endpoint("127.0.0.1:1", insecure=True), default_project="p", default_domain="d")
+try:
+    remote.register_task(add, SerializationSettings(image_config=ImageConfig.auto_default_image()), version="v")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    assert re.match(r"ClickException .* for no registry", project.python(program))
+
+
+def test_an_image_for_a_local_run_is_built_here(project: Project) -> None:
+    """`run` builds what `--image` names, and with `--remote`, before or after that, it wants a registry."""
+    fields = {"name": "demo", "builder": "taskimage", "python_version": "3.11"}
+    options = {"taskimage": {"runtime": "none", "bytecode": False}}
+    project.write("image.yaml", json.dumps({**fields, "builder_options": options}))
+    project.write("wf/flow.py", workflow())
+    image, target = ("--image", "image.yaml"), ("wf/flow.py", "flow")
+    done = project("pyflyte", "run", *image, *target)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "2"
+    assert ", in the store" in done.stderr
+    for words in (("--remote", *image), (*image, "--remote")):
+        assert "for no registry" in project.fails("run", *words, "-p", "p", "-d", "d", *target)
 
 
 def test_the_settings_name_a_registry(project: Project, registry: Registry) -> None:
