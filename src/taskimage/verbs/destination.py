@@ -67,7 +67,12 @@ class Destination:
             self._tools.listener(Notice(f"{named} is there, and not for {missing}: building it"))
             return None
         if BUILDER not in facts:
-            self._tools.listener(Notice(f"{named} is there, and another builder made it; --force builds it"))
+            self._tools.listener(
+                Warned(
+                    f"{named} is there, and another builder made it: it is taken as it is",
+                    hint="--force builds it, and in flytekit FLYTE_FORCE_PUSH_IMAGE_SPEC=1",
+                )
+            )
         return found
 
     @cached_property

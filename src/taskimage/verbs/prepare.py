@@ -28,6 +28,7 @@ from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import CONDA, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
+from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.lock import outdated, read_lock, wants_of
 from taskimage.verbs.packages import plan_packages
 from taskimage.verbs.tools import Tools
@@ -40,6 +41,7 @@ class Order:
     """What is to be built, as far as this disk tells.
 
     ``lock`` is the one beside the spec; ``tag`` is flytekit's, or the one that was asked for in place of all.
+    ``image_id`` is what a running task knows its image by.
     ``base`` is what is to be built first, where the base image is a spec; ``made`` is that base, ``name@digest``,
     once it is there.
     """
@@ -48,6 +50,7 @@ class Order:
     files: SpecFiles
     lock: Lock | None
     tag: str
+    image_id: str
     tag_was_asked_for: bool
     base: Order | None = None
     made: str = ""
@@ -76,12 +79,13 @@ class Planned:
     """The image for one platform: what goes into it, and how it starts."""
 
     spec: ImageSpec
+    image_id: str
     lock: PlatformLock
     plans: tuple[LayerPlan, ...]
 
     def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
         """How a container starts, on a base image that starts as ``base`` says."""
-        return self._execution(self.spec.id, base)
+        return self._execution(self.image_id, base)
 
     @property
     def content(self) -> Digest:
@@ -218,6 +222,7 @@ def ordered(
         files=files,
         lock=lock,
         tag=tag or spec_tag(loaded.spec, files.digests, machine=host_machine()),
+        image_id=loaded.spec.id,
         tag_was_asked_for=tag is not None,
         base=ordered(tools, loaded.base, below, is_base=True) if loaded.base else None,
         is_base=is_base,
@@ -270,7 +275,7 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
         from taskimage.verbs.commands import commands_plan
 
         plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
-    return Planned(spec=spec, lock=lock, plans=plans)
+    return Planned(spec=spec, image_id=order.image_id, lock=lock, plans=plans)
 
 
 def _authorities(files: SpecFiles) -> list[str]:
@@ -289,7 +294,9 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
     wants = wants_of(spec, requirements, None)
     if order.made:
         wants = dataclasses.replace(wants, base_image=order.made)
-    key = Digest.of(canonical_json(dataclasses.asdict(wants)))
+    # The flytekit that is added is this environment's, and another environment may use the same store.
+    added = dataclasses.replace(wants, runtime=" ".join(runtime_requirement(wants)))
+    key = Digest.of(canonical_json(dataclasses.asdict(added)))
     record = None if force else tools.store.record("resolutions", key)
     if record is not None:
         # One that another version of ours wrote, in its own form, is made anew.
