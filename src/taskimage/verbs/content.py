@@ -23,7 +23,7 @@ from taskimage.transform.source import source_entries
 from taskimage.verbs.base import Base
 from taskimage.verbs.inputs import Indexes
 from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.prepare import USERS, Planned, Prepared
+from taskimage.verbs.prepare import Planned, Prepared
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Content:
             self._tools,
             planned.lock,
             indexes=Indexes.of(spec, files.requirements),
-            users=USERS,
+            users=(self._prepared.order.conventions.user,),
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,
             waived=spec.options.waive_scripts,

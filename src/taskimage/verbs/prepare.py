@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load, lock_path
@@ -24,19 +23,16 @@ from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
-from taskimage.model.user import User
 from taskimage.transform import bytecode, conda, effects
 from taskimage.transform.assemble import FORMAT
 from taskimage.transform.plan import LayerPlan, plan
-from taskimage.transform.runtime import CONDA, HOME, PREFIX, runtime_config
+from taskimage.transform.runtime import CONDA, FLYTEKIT, PREFIX, Conventions, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.lock import read_lock, wants_of
 from taskimage.verbs.tools import Tools
 
-__all__ = ["USERS", "Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
-
-USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
+__all__ = ["Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +41,7 @@ class Order:
 
     ``lock`` is the one beside the spec; ``tag`` is flytekit's, or the one that was asked for in place of all.
     ``base`` is what is to be built first, where the base image is a spec; ``made`` is that base, ``name@digest``,
-    once it is there.
+    once it is there. ``conventions`` are those of the framework whose tasks it is for.
     """
 
     loaded: LoadedSpec
@@ -56,6 +52,7 @@ class Order:
     base: Order | None = None
     made: str = ""
     is_base: bool = False
+    conventions: Conventions = FLYTEKIT
 
     @property
     def fqn(self) -> str:
@@ -82,10 +79,11 @@ class Planned:
     spec: ImageSpec
     lock: PlatformLock
     plans: tuple[LayerPlan, ...]
+    conventions: Conventions = FLYTEKIT
 
     def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
         """How a container starts, on a base image that starts as ``base`` says."""
-        return self._execution(self.spec.id, base)
+        return self._execution(self.conventions.image_id or self.spec.id, base)
 
     @property
     def content(self) -> Digest:
@@ -103,7 +101,7 @@ class Planned:
         return self._digest(self.execution())
 
     def _execution(self, image_id: str, base: ExecutionConfig | None = None) -> ExecutionConfig:
-        spec = self.spec
+        spec, conventions = self.spec, self.conventions
         return runtime_config(
             image_id=image_id,
             env=spec.env,
@@ -111,6 +109,9 @@ class Planned:
             runtime_packages=spec.runtime_packages or (),
             own_authorities=bool(spec.options.ca_certificates),
             programs=(f"{CONDA}/bin",) if self.lock.conda else (),
+            user=f"{conventions.user.uid}:{conventions.user.gid}",
+            home=conventions.user.home,
+            workdir=conventions.workdir,
             base=base,
         )
 
@@ -276,7 +277,7 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
     compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
     plans = plan(
         lock,
-        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *_authorities(order.files)),
+        effects=(str(effects.VERSION), order.conventions.user.passwd(), *_authorities(order.files)),
         environment=(
             PREFIX,
             lock.python.version,
@@ -295,7 +296,7 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
         from taskimage.verbs.commands import commands_plan
 
         plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
-    return Planned(spec=spec, lock=lock, plans=plans)
+    return Planned(spec=spec, lock=lock, plans=plans, conventions=order.conventions)
 
 
 def _authorities(files: SpecFiles) -> list[str]:
