@@ -156,7 +156,7 @@ class Content:
     def _commands(self, planned: Planned) -> Commands:
         from taskimage.verbs.commands import Commands
 
-        return Commands.ready(self._tools, planned.spec, planned.lock.platform)
+        return Commands.ready(self._tools, planned.commanded, planned.lock.platform)
 
     def _run(self, planned: Planned, plan: LayerPlan, below: Sequence[Layer], base: Base | None) -> Layer:
         """The layer of commands, on ``below``, whose bytes are had where the store lacks them."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,8 @@ class Order:
 
     ``lock`` is the one beside the spec; ``tag`` is flytekit's, or the one that was asked for in place of all.
     ``base`` is what is to be built first, where the base image is a spec; ``made`` is that base, ``name@digest``,
-    once it is there. ``conventions`` are those of the framework whose tasks it is for.
+    once it is there. ``conventions`` are those of the framework whose tasks it is for. ``command_env``
+    are the variables that commands see, where those are not all of the spec's.
     """
 
     loaded: LoadedSpec
@@ -53,6 +54,7 @@ class Order:
     made: str = ""
     is_base: bool = False
     conventions: Conventions = FLYTEKIT
+    command_env: Mapping[str, str] | None = None
 
     @property
     def fqn(self) -> str:
@@ -74,12 +76,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The image for one platform: what goes into it, and how it starts."""
+    """The image for one platform: what goes into it, and how it starts; ``commanded`` is the spec as commands see it."""
 
     spec: ImageSpec
     lock: PlatformLock
     plans: tuple[LayerPlan, ...]
     conventions: Conventions = FLYTEKIT
+    commanded: ImageSpec
 
     def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
         """How a container starts, on a base image that starts as ``base`` says."""
@@ -292,11 +295,13 @@ def _planned(order: Order, lock: PlatformLock) -> Planned:
         digest = str(tree_digest(source))
         links = lock.image.links if lock.image else ()
         plans = (*plans, LayerPlan(kind="files", origin="copied files", parameters=(digest, *links)))
+    env = order.command_env
+    commanded = spec if env is None else dataclasses.replace(spec, env=env)
     if spec.commands:
         from taskimage.verbs.commands import commands_plan
 
-        plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
-    return Planned(spec=spec, lock=lock, plans=plans, conventions=order.conventions)
+        plans = (*plans, commands_plan(commanded, plans, lock.image.manifest if lock.image else None))
+    return Planned(spec=spec, lock=lock, plans=plans, conventions=order.conventions, commanded=commanded)
 
 
 def _authorities(files: SpecFiles) -> list[str]:
