@@ -328,7 +328,10 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
             return loads(record["lock"], where="resolution in the store")
     from taskimage.verbs.resolve import resolve
 
-    tools.listener(Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)"))
+    if order.loaded.path:
+        tools.listener(
+            Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)")
+        )
     lock = resolve(tools, spec, wants, requirements)
     tools.store.keep_record("resolutions", key, {"lock": dumps(lock)})
     return lock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -11,8 +11,9 @@ from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, host_machine
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.flyte.v2.naming import Name
 from taskimage.flyte.v2.recipe import HOME, Installing, Recipe, Stage
+from taskimage.model.errors import CannotBuild
 from taskimage.model.spec import ImageSpec
-from taskimage.model.spec.served import check_served
+from taskimage.model.spec.served import unserved
 from taskimage.model.spec.tag import FileDigests, image_name, spec_tag
 from taskimage.model.user import User
 from taskimage.transform.runtime import Conventions
@@ -27,11 +28,16 @@ _BETWEEN: Final = "flyte-{spec_hash}"
 
 
 def ordered(recipe: Recipe, *, name: Name, image_id: str, platforms: Sequence[str]) -> Order:
-    """The order of the image ``name``, of which tasks know the ``image_id``, and of the stages below it. Raises as `check_served` does."""
+    """The order of the image ``name``, of which tasks know the ``image_id``, and of the stages below it.
+
+    Raises CannotBuild for options that have no meaning here, InvalidSpec for values that make no sense.
+    """
     below: Order | None = None
     for number, stage in enumerate(recipe.stages, start=1):
         is_last = number == len(recipe.stages)
-        spec = _spec(stage, recipe, name=name.path, platforms=platforms, below=below)
+        # Variables go into the last image alone: one that extends itself (PATH) does so once.
+        env = stage.env if is_last else {}
+        spec = _spec(stage, recipe, name=name.path, env=env, platforms=platforms, below=below)
         files, digests = _files(stage, below)
         below = Order(
             loaded=LoadedSpec(spec=spec, registry=name.registry),
@@ -48,18 +54,30 @@ def ordered(recipe: Recipe, *, name: Name, image_id: str, platforms: Sequence[st
         )
     if below is None:
         raise AssertionError("a recipe has a stage")
-    check_served(below.loaded.spec)
+    _check_served(below.loaded.spec)
     return below
 
 
+def _check_served(spec: ImageSpec) -> None:
+    if lines := unserved(spec):
+        # The options have the name there that users of flyte know.
+        raise CannotBuild("\n".join(lines).replace("pip_extra_args", "extra_args"))
+
+
 def _spec(
-    stage: Stage, recipe: Recipe, *, name: str, platforms: Sequence[str], below: Order | None
+    stage: Stage,
+    recipe: Recipe,
+    *,
+    name: str,
+    env: Mapping[str, str],
+    platforms: Sequence[str],
+    below: Order | None,
 ) -> ImageSpec:
     how = stage.installing or Installing()
     return ImageSpec(
         name=name,
         python_version=recipe.python,
-        env=dict(stage.env),
+        env=dict(env),
         packages=stage.packages or None,
         # Its name says of which kind it is; what is in it comes with the order.
         requirements=PurePath(stage.requirements[0][0].name).name if stage.requirements else None,
