@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from taskimage.flyte.v2.checkers import NobodyKnows, RegistryChecker
-from taskimage.flyte.v2.listener import tell
 from taskimage.flyte.v2.naming import Name
-from taskimage.flyte.v2.shared import shared_tools
+from taskimage.flyte.v2.recipe import Recipe
+from taskimage.flyte.v2.shared import shared_tools, tell
 from taskimage.model.errors import BadInput, CannotBuild, NotFound, TaskImageError
-from taskimage.model.events import Notice
+from taskimage.model.events import Notice, Warned
 from taskimage.verbs.prepare import Order
 
-__all__ = ["TaskImageBuilder", "image_builder"]
+__all__ = ["TaskImageBuilder", "check_version", "image_builder"]
 
 _OLDEST, _UNKNOWN = "2.0", "3"
 
@@ -67,11 +68,14 @@ class TaskImageBuilder:
         return [RegistryChecker, NobodyKnows]
 
     def _answer(self, image: Any, *, dry_run: bool, force: bool) -> str:
+        from importlib.metadata import version
+
         from flyte.errors import ImageBuildError
 
         try:
-            _check_version()
+            check_version(version("flyte"))
             with self._one_at_a_time:
+                tell.here()
                 return self._preview(image) if dry_run else self._build(image, force=force)
         except TaskImageError as error:
             raise ImageBuildError(str(error)) from error
@@ -80,19 +84,14 @@ class TaskImageBuilder:
         from taskimage.verbs.build import build_ordered
 
         order = self._order(image)
-        built = build_ordered(shared_tools(), order, force=force, keep=not order.loaded.registry)
+        if order.loaded.registry is None:
+            _check_engine(order.fqn)
+        built = build_ordered(shared_tools(), order, force=force, keep=order.loaded.registry is None)
         if built.published:
             return built.image.full
         from taskimage.verbs.export import load
 
-        try:
-            load(built, settings=shared_tools().settings, listener=tell)
-        except NotFound as error:
-            raise BadInput(
-                f"cannot publish {order.fqn!r}: it has no registry, and {error.message}",
-                hint="name one: registry= of the image, image: registry: in flyte's config.yaml, or"
-                " TASKIMAGE_REGISTRY; or start Docker, Podman or containerd for images of this machine alone",
-            ) from error
+        load(built, settings=shared_tools().settings, listener=tell)
         return built.names[0]
 
     def _preview(self, image: Any) -> str:
@@ -116,34 +115,54 @@ class TaskImageBuilder:
         from taskimage.flyte.v2.translation import translate
 
         name = Name.of(image, shared_tools().settings)
-        platforms = self._platforms(image, local=name.registry is None)
-        return ordered(translate(image), name=name, image_id=image.uri, platforms=platforms)
-
-    def _platforms(self, image: Any, *, local: bool) -> Sequence[str]:
-        """What the image is wanted for; an engine of this machine can hold and run its own alone."""
-        if not local:
-            return tuple(image.platform)
-        from taskimage.adapters.specfiles import host_machine
-        from taskimage.model.oci import Platform
-
-        here = Platform.parse(f"linux/{host_machine()}")
-        own = [text for text in image.platform if here.serves(Platform.parse(text))]
-        if not own:
-            raise CannotBuild(
-                f"the image is for {', '.join(image.platform)}, has no registry, and this machine is {here}",
-                hint="name a registry: registry= of the image, or TASKIMAGE_REGISTRY",
-            )
-        return own
+        recipe = translate(image)
+        platforms = _platforms(image, recipe, local=name.registry is None)
+        return ordered(recipe, name=name, image_id=image.uri, platforms=platforms)
 
 
-def _check_version() -> None:
-    from importlib.metadata import version
+def _check_engine(name: str) -> None:
+    """Raises BadInput where nobody could take an image that goes to no registry: before it is built."""
+    from taskimage.adapters.images.engine import find_engine
 
+    try:
+        find_engine(os.environ)
+    except NotFound as error:
+        raise BadInput(
+            f"cannot publish {name!r}: it has no registry, and {error.message}",
+            hint="name one: registry= of the image, image: registry: in flyte's config.yaml, or TASKIMAGE_REGISTRY;"
+            " or start Docker, Podman or containerd for images of this machine alone",
+        ) from error
+
+
+def check_version(installed: str) -> None:
+    """Raises CannotBuild for a flyte whose images this builder does not know."""
     from packaging.version import Version
 
-    installed = Version(version("flyte"))
-    if not Version(_OLDEST) <= installed < Version(_UNKNOWN):
+    if not Version(_OLDEST) <= Version(installed) < Version(_UNKNOWN):
         raise CannotBuild(
             f"flyte {installed} is not known to this builder, which serves flyte {_OLDEST} and later 2.x",
             hint="install another flyte, a newer taskimage, or choose flyte's own builder: image: builder: local",
         )
+
+
+def _platforms(image: Any, recipe: Recipe, *, local: bool) -> Sequence[str]:
+    """What the image is wanted for; an engine of this machine can hold and run its own alone."""
+    from taskimage.adapters.specfiles import host_machine
+    from taskimage.model.oci import Platform
+
+    here = Platform.parse(f"linux/{host_machine()}")
+    own = [text for text in image.platform if here.serves(Platform.parse(text))]
+    foreign = ", ".join(text for text in image.platform if text not in own)
+    if local and not own:
+        raise CannotBuild(
+            f"the image is for {foreign}, has no registry, and this machine is {here}",
+            hint="name a registry: registry= of the image, or TASKIMAGE_REGISTRY",
+        )
+    if foreign and not local and any(stage.commands for stage in recipe.stages):
+        tell(
+            Warned(
+                f"the image has commands, and commands for {foreign} run on no other machine",
+                hint=f'name this machine\'s platform alone: platform=("{here}",)',
+            )
+        )
+    return own if local else tuple(image.platform)

@@ -10,18 +10,11 @@ from pathlib import Path
 from taskimage.adapters.specfiles.checkedfile import open_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.thispython import loaded_files
-from taskimage.flyte.v2.recipe import HOME
 from taskimage.model.errors import BadInput
 from taskimage.transform.dockerignore import DockerIgnore
 from taskimage.transform.source import SourceTree
 
 __all__ = ["copied_file", "copied_folder", "loaded_modules", "read_ignore"]
-
-# Folders that every image has: a file that is copied to one of them goes into it.
-_FOLDERS = frozenset({
-    "/", "/bin", "/etc", "/home", "/lib", "/mnt", "/opt", "/root", "/sbin", "/srv", "/usr", "/usr/bin",
-    "/usr/lib", "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/share", "/var", "/var/lib", HOME,
-})  # fmt: skip
 
 
 def read_ignore(path: Path) -> DockerIgnore:
@@ -42,10 +35,9 @@ def copied_folder(folder: Path, target: str, ignore: DockerIgnore) -> SourceTree
     return _moved(SourceTree.of(kept, [*folders, ""]), target)
 
 
-def copied_file(file: Path, target: str, *, workdir: str, written: str) -> SourceTree:
-    """The file ``file`` at ``target``, or in it where that is a folder; ``written`` is the target as somebody wrote it."""
+def copied_file(file: Path, target: str, *, into: bool) -> SourceTree:
+    """The file ``file`` at ``target``, or, with ``into``, in that folder."""
     tree = _reader(file.parent).copy(file.name)
-    into = written.endswith(("/", ".")) or target in _FOLDERS or target == workdir
     if into:
         return _moved(tree, target)
     (found,) = tree.files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import posixpath
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -179,7 +180,9 @@ def _copy(recipe: Recipe, layer: _Layer, ignore: DockerIgnore) -> None:
     if layer.path_type == 1:
         recipe.copy(copied_folder(source, target, ignore))
     else:
-        recipe.copy(copied_file(source, target, workdir=recipe.workdir, written=layer.dst))
+        # As COPY of a Dockerfile: a name that ends so is that of a folder, and so is one that is there.
+        into = posixpath.basename(layer.dst) in {"", ".", ".."} or recipe.is_folder(target)
+        recipe.copy(copied_file(source, target, into=into))
 
 
 def _code_bundle(recipe: Recipe, layer: _Layer, _ignore: DockerIgnore) -> None:

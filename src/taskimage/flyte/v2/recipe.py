@@ -22,6 +22,11 @@ __all__ = ["HOME", "Installing", "Recipe", "Stage"]
 HOME = "/home/flyte"
 # Folders whose files belong to users, and to no package.
 _OF_USERS = ("app", "data", "home", "mnt", "root", "srv", "work", "workspace")
+# Folders that every image has.
+_FOLDERS = frozenset({
+    "/", "/bin", "/etc", "/home", "/lib", "/mnt", "/opt", "/root", "/sbin", "/srv", "/usr", "/usr/bin", "/usr/lib",
+    "/usr/local", "/usr/local/bin", "/usr/local/lib", "/usr/share", "/var", "/var/lib", HOME,
+})  # fmt: skip
 _REFERENCE = re.compile(r"(?<!\\)\$(?:(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)\})")
 
 
@@ -89,6 +94,15 @@ class Recipe:
     def inside(self, path: str) -> str:
         """``path`` of the image, without dots, from its root; relative ones start at the working directory."""
         return posixpath.normpath(posixpath.join(self.workdir, path))
+
+    def is_folder(self, path: str) -> bool:
+        """Whether ``path`` is a folder of every image, the working directory, or was made by a layer."""
+        name = path.strip("/")
+        trees = [tree for stage in self.stages for tree in stage.files]
+        return path in _FOLDERS or any(
+            name in tree.directories or any(file.path.startswith(f"{name}/") for file in tree.files)
+            for tree in trees
+        )
 
     # -- what layers add -------------------------------------------------------------------------------
 

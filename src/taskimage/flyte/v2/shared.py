@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from taskimage.flyte.v2.listener import tell
+from taskimage.flyte.v2.listener import Teller
 from taskimage.verbs.tools import Tools
 
-__all__ = ["shared_tools"]
+__all__ = ["shared_tools", "tell"]
+
+tell = Teller()
 
 
 @cache
