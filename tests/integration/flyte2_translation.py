@@ -13,7 +13,6 @@ from typing import Any
 import flyte
 from flyte import Image, Secret, _image
 
-from taskimage.adapters.settings import Settings
 from taskimage.flyte.v2.naming import Name
 from taskimage.flyte.v2.orders import ordered
 from taskimage.flyte.v2.translation import translate
@@ -44,8 +43,8 @@ names = {**vars(_image), "reduce": functools.reduce, "flyte": flyte, "Image": Im
 def stages(image: Any) -> list[dict[str, Any]]:
     """The stages of ``image``, lowest first, by what each says."""
     recipe = translate(image)
-    name = Name.of(image, Settings(home=Path("/nowhere")))
-    order: Order | None = ordered(recipe, name=name, image_id=image.uri, platforms=image.platform)
+    name = Name.of(image, registry=None)
+    order: Order | None = ordered(recipe, name=name, platforms=image.platform)
     found: list[dict[str, Any]] = []
     while order is not None:
         spec, files = order.loaded.spec, order.files

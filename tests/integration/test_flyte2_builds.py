@@ -241,6 +241,22 @@ def test_images_may_be_built_at_once(world: World) -> None:
         assert world.manifest(reference)["layers"]
 
 
+def test_another_base_is_fetched_and_stays_as_it_is(world: World) -> None:
+    said = script(
+        world,
+        "ground = flyte.build(debian(name='ground').with_pip_packages('idna')).uri",
+        "image = flyte.Image.from_base(ground).clone(name='based', registry=os.environ['REG'], extendable=True)",
+        "print(ground, flyte.build(image.with_pip_packages('six').with_source_file(Path('program.py'), dst='/app/')).uri)",
+    )
+    ground, based = (world.manifest(reference)["layers"] for reference in said.split())
+    assert based[: len(ground)] == ground
+    reference = said.split()[1]
+    seen = world.command.succeed(
+        "run", reference, "--", "sh", "-c", "python -c 'import six, idna'; id -un; pwd; ls /app"
+    )
+    assert seen.split() == ["flyte", "/home/flyte", "program.py"]
+
+
 def test_whether_an_image_exists_has_three_answers(world: World, tmp_path: Path) -> None:
     """It does, by its digest; it does not; and where nobody can tell the build says why, and names nothing."""
     with docker_registry(tmp_path, **with_users(tmp_path)) as closed:
@@ -270,10 +286,15 @@ def test_whether_an_image_exists_has_three_answers(world: World, tmp_path: Path)
     assert any(line.startswith("hint: ") for line in failure)
 
 
-def test_an_image_without_a_registry_goes_to_that_of_the_settings_or_an_engine(world: World) -> None:
+def test_an_image_without_a_registry_goes_to_that_of_a_configuration_or_to_an_engine(world: World) -> None:
     built = "print(flyte.build(debian(name='bare', registry=None).with_pip_packages('idna')).uri)"
     said = script(world, built, TASKIMAGE_REGISTRY=f"{world.registry.host}/team", REG="")
     assert said.startswith(f"{world.registry.host}/team/bare@sha256:")
+    world.write("there.yaml", f"{CONFIG}  registry: {world.registry.host}/config\n")
+    world.write("bare.py", "import flyte\nenv = flyte.TaskEnvironment(name='env', image=flyte.Image.from_debian_base("
+                "name='bare', install_flyte=False, platform=('linux/amd64',)).with_pip_packages('idna'))\n")  # fmt: skip
+    done = world.flyte(REG="").succeed("flyte", "--config", "there.yaml", "build", "bare.py", "env")
+    assert f"{world.registry.host}/config/bare@sha256:" in done.stdout
     failing = f"try:\n    {built}\nexcept flyte.errors.ImageBuildError as error:\n    print(error)"
     # Nothing of a path leads to an engine.
     nowhere = {

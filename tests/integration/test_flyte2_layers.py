@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flytes import VERSIONS, Flyte
+from tests.flytes import ROOT, VERSIONS, Flyte
 
 pytestmark = pytest.mark.integration
 
@@ -228,6 +228,11 @@ def test_what_is_not_served_is_refused_by_name(folder: Path) -> None:
     for (image, message), answer in zip(REFUSED, answers, strict=True):
         assert message in answer.get("error", answer), image
         assert "canary" not in answer["error"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_page_about_it_does_what_it_shows(folder: Path, version: str) -> None:
+    Flyte(version, folder).succeed("python", "-m", "doctest", str(ROOT / "docs" / "flyte2.md"))
 
 
 def test_all_that_is_not_served_is_told_at_once(folder: Path) -> None:

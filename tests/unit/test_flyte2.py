@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from taskimage.adapters.settings import Settings
 from taskimage.flyte.v2.builder import check_version
 from taskimage.flyte.v2.naming import Name
 from taskimage.flyte.v2.orders import ordered
@@ -74,9 +73,7 @@ def test_variables_go_into_the_last_image_alone() -> None:
     made.set_env({"PATH": "/x:$PATH"})
     made.run("one")
     made.install(["a"], installing=USUAL)
-    order = ordered(
-        made, name=Name(registry=None, path="demo", tag="t"), image_id="i", platforms=["linux/amd64"]
-    )
+    order = ordered(made, name=Name(registry=None, path="demo", tag="t"), platforms=["linux/amd64"])
     assert order.base is not None
     assert order.loaded.spec.env == {"PATH": "/x:$PATH"}
     assert order.base.loaded.spec.env == {}
@@ -127,13 +124,10 @@ def test_where_a_tree_begins_is_part_of_its_digest() -> None:
         ("ghcr.io/flyteorg/app", None, "app:t"),
     ],
 )
-def test_an_image_that_names_no_registry_goes_to_that_of_the_settings(
+def test_an_image_that_names_no_registry_goes_to_the_default_one(
     repository: str, registry: str | None, expected: str
 ) -> None:
-    assert (
-        str(Name.of_repository(repository, "t", Settings(home=Path("/nowhere"), registry=registry)))
-        == expected
-    )
+    assert str(Name.of_repository(repository, "t", registry=registry)) == expected
 
 
 @pytest.mark.parametrize("version", ["2.0.0", "2.12.1", "2.99"])

@@ -12,7 +12,7 @@ from typing import Any
 from taskimage.flyte.v2.checkers import NobodyKnows, RegistryChecker
 from taskimage.flyte.v2.naming import Name
 from taskimage.flyte.v2.recipe import Recipe
-from taskimage.flyte.v2.shared import shared_tools, tell
+from taskimage.flyte.v2.shared import default_registry, shared_tools, tell
 from taskimage.model.errors import BadInput, CannotBuild, NotFound, TaskImageError
 from taskimage.model.events import Notice, Warned
 from taskimage.verbs.prepare import Order
@@ -114,10 +114,10 @@ class TaskImageBuilder:
         from taskimage.flyte.v2.orders import ordered
         from taskimage.flyte.v2.translation import translate
 
-        name = Name.of(image, shared_tools().settings)
+        name = Name.of(image, registry=default_registry())
         recipe = translate(image)
         platforms = _platforms(image, recipe, local=name.registry is None)
-        return ordered(recipe, name=name, image_id=image.uri, platforms=platforms)
+        return ordered(recipe, name=name, platforms=platforms)
 
 
 def _check_engine(name: str) -> None:

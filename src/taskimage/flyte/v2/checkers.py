@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from taskimage.flyte.v2.naming import Name
-from taskimage.flyte.v2.shared import shared_tools
+from taskimage.flyte.v2.shared import default_registry, shared_tools
 
 __all__ = ["NobodyKnows", "RegistryChecker"]
 
@@ -43,11 +43,10 @@ def _look_up(repository: str, tag: str, arch: Sequence[str]) -> str | None:
     from taskimage.model.reference import Reference
     from taskimage.verbs.existence import look_up
 
-    tools = shared_tools()
-    name = Name.of_repository(repository, tag, tools.settings)
+    name = Name.of_repository(repository, tag, registry=default_registry())
     if name.registry is None:
         return None  # an engine of this machine has it or has not, and is given it again at no cost
-    found = look_up(tools.registries, Reference.parse(str(name)))
+    found = look_up(shared_tools().registries, Reference.parse(str(name)))
     if found is None or found.lacks(map(Platform.parse, arch)):
         return None
     return f"{name.registry}/{name.path}@{found.digest}"

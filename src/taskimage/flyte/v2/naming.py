@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from taskimage.adapters.settings import Settings
-
 __all__ = ["Name"]
 
 # What flyte 2.0 writes where nobody named a registry, and where nobody but its makers may push to.
@@ -22,21 +20,21 @@ class Name:
     tag: str
 
     @classmethod
-    def of(cls, image: Any, settings: Settings) -> Name:
-        """The name of ``image``, which flyte has computed, below the registry of the settings where it has none."""
+    def of(cls, image: Any, *, registry: str | None) -> Name:
+        """The name of ``image``, which flyte has computed, below ``registry`` where it names none."""
         tag = image.uri.rpartition(":")[2]
-        return cls(registry=_registry(image.registry, settings), path=image.name, tag=tag)
+        return cls(registry=_registry(image.registry, registry), path=image.name, tag=tag)
 
     @classmethod
-    def of_repository(cls, repository: str, tag: str, settings: Settings) -> Name:
+    def of_repository(cls, repository: str, tag: str, *, registry: str | None) -> Name:
         """The name that flyte asks a checker for: ``repository`` is ``[registry/]name``."""
-        registry, _, path = repository.rpartition("/")
-        return cls(registry=_registry(registry, settings), path=path, tag=tag)
+        named, _, path = repository.rpartition("/")
+        return cls(registry=_registry(named, registry), path=path, tag=tag)
 
     def __str__(self) -> str:
         """``registry/path:tag``."""
         return f"{self.registry}/{self.path}:{self.tag}" if self.registry else f"{self.path}:{self.tag}"
 
 
-def _registry(named: str | None, settings: Settings) -> str | None:
-    return settings.registry if named in (None, "", _OF_FLYTE) else named
+def _registry(named: str | None, otherwise: str | None) -> str | None:
+    return otherwise if named in (None, "", _OF_FLYTE) else named

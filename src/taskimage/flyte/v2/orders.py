@@ -27,8 +27,8 @@ _USER: Final = User(name="flyte", uid=1000, gid=0, home=HOME)
 _BETWEEN: Final = "flyte-{spec_hash}"
 
 
-def ordered(recipe: Recipe, *, name: Name, image_id: str, platforms: Sequence[str]) -> Order:
-    """The order of the image ``name``, of which tasks know the ``image_id``, and of the stages below it.
+def ordered(recipe: Recipe, *, name: Name, platforms: Sequence[str]) -> Order:
+    """The order of the image ``name``, by which tasks know it, and of the stages below it.
 
     Raises CannotBuild for options that have no meaning here, InvalidSpec for values that make no sense.
     """
@@ -48,7 +48,7 @@ def ordered(recipe: Recipe, *, name: Name, image_id: str, platforms: Sequence[st
             base=below,
             is_base=not is_last,
             conventions=Conventions(
-                user=_USER, workdir=stage.workdir, image_id=image_id if is_last else None
+                user=_USER, workdir=stage.workdir, image_id=str(name) if is_last else None
             ),
             command_env=stage.command_env if stage.commands else None,
         )

@@ -1,4 +1,4 @@
-"""What all images of one process share: settings, and adapters with what they have read."""
+"""What all images of one process share: adapters with what they have read, and where images go that do not say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from taskimage.flyte.v2.listener import Teller
 from taskimage.verbs.tools import Tools
 
-__all__ = ["shared_tools", "tell"]
+__all__ = ["default_registry", "shared_tools", "tell"]
 
 tell = Teller()
 
@@ -18,3 +18,17 @@ def shared_tools() -> Tools:
     from taskimage.adapters.settings import Settings
 
     return Tools(Settings.load(), tell)
+
+
+def default_registry() -> str | None:
+    """Where an image goes that names no registry: what flyte's configuration says, else our settings.
+
+    flyte gives images a registry when they are made, which may be before it has read its configuration; its own
+    builders ask again, and leave it to others to do so.
+    """
+    try:
+        from flyte._image import _get_push_registry
+    except ImportError:  # flyte 2.0 has none in its configuration
+        return shared_tools().settings.registry
+    configured: str | None = _get_push_registry()
+    return configured or shared_tools().settings.registry
