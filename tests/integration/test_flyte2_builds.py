@@ -248,7 +248,9 @@ def test_another_base_is_fetched_and_stays_as_it_is(world: World) -> None:
         "image = flyte.Image.from_base(ground).clone(name='based', registry=os.environ['REG'], extendable=True)",
         "print(ground, flyte.build(image.with_pip_packages('six').with_source_file(Path('program.py'), dst='/app/')).uri)",
     )
-    ground, based = (world.manifest(reference)["layers"] for reference in said.split())
+    ground, based = (
+        [layer["digest"] for layer in world.manifest(reference)["layers"]] for reference in said.split()
+    )
     assert based[: len(ground)] == ground
     reference = said.split()[1]
     seen = world.command.succeed(

@@ -87,6 +87,26 @@ def test_packages_of_other_indexes_are_installed_on_what_is_there() -> None:
     assert [stage.packages for stage in made.stages] == [("a",), ("b",)]
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "stages"),
+    [
+        ("flyte==2.12.1", "flyte", 1),
+        ("flyte==2.12.1", "Flyte>=2", 1),
+        ("flyte==2.12.1", "flyte==2.5", 2),
+        ("a>=1", "a>=2", 2),
+        ("a>=1", "b<1", 1),
+        ("a", "not a requirement", 1),
+    ],
+)
+def test_a_version_that_is_named_later_takes_the_place_of_the_first(
+    before: str, now: str, stages: int
+) -> None:
+    made = recipe()
+    made.install([before], installing=USUAL)
+    made.install([now], installing=USUAL)
+    assert len(made.stages) == stages
+
+
 def test_a_file_is_copied_into_what_is_a_folder_by_then() -> None:
     made = recipe()
     made.enter("/work")

@@ -8,10 +8,11 @@ kinds, and files that lie where no package puts any, may come in any order.
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
@@ -117,7 +118,8 @@ class Recipe:
         top = self._top
         taken = top.packages or top.requirements
         alone = top.is_whole or (requirements and requirements[0].kind.has_extras)
-        if not top.takes_packages or (taken and (alone or top.installing != installing)):
+        apart = alone or top.installing != installing or _replaces(packages, top.packages)
+        if not top.takes_packages or (taken and apart):
             self._next()
         self._set(
             packages=(*self._top.packages, *packages),
@@ -170,6 +172,27 @@ class Recipe:
 
     def _next(self) -> None:
         self.stages.append(Stage(env=self._top.env, workdir=self._top.workdir))
+
+
+def _replaces(packages: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether one of ``packages`` asks for another version of what is there ``before``: the later one is meant."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    def read(texts: Sequence[str]) -> Iterator[tuple[str, Requirement]]:
+        for text in texts:
+            with contextlib.suppress(InvalidRequirement):  # which whoever resolves it tells
+                requirement = Requirement(text)
+                yield canonicalize_name(requirement.name), requirement
+
+    there = dict(read(before))
+    for name, wanted in read(packages):
+        if (known := there.get(name)) is None or known.specifier == wanted.specifier:
+            continue
+        pins = [one.version for one in known.specifier if one.operator == "=="]
+        if not pins or not wanted.specifier.contains(pins[0], prereleases=True):
+            return True
+    return False
 
 
 def _expanded(value: str, before: Mapping[str, str]) -> str:
