@@ -125,6 +125,16 @@ def test_folders_of_the_system_keep_their_owner_when_files_are_copied_into_them(
     assert {(entry.uid, entry.gid) for entry in entries.values()} == {(1000, 0)}
 
 
+@pytest.mark.parametrize("folder", ["/usr/src/app", "/opt/app", "/app", "/home/flyte/x"])
+def test_the_folder_where_tasks_start_is_their_users(folder: str) -> None:
+    made = recipe()
+    made.enter(folder)
+    (files,) = made.stages[0].files
+    entries = {entry.path: (entry.mode & 0o777, entry.uid) for entry in source_entries(files)}
+    assert entries.pop(folder.strip("/")) == (0o775, 1000)
+    assert not {"usr", "usr/src", "opt", "home"} & entries.keys()
+
+
 def test_where_a_tree_begins_is_part_of_its_digest() -> None:
     assert tree_digest(tree("a")) != tree_digest(tree("a", root="root"))
     assert merge([tree("a"), tree("b")], root="") == tree("a", "b")

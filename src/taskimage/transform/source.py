@@ -15,8 +15,8 @@ __all__ = ["SourceFile", "SourceTree", "merge", "source_entries", "tree_digest"]
 
 # The image's user (uid 1000, gid 0).
 _UID, _GID = 1000, 0
-# Folders of the system (hier(7)), which files may be copied into, and which keep their owner; the first with all
-# that is below them.
+# Folders of the system (hier(7)), which files may be copied into, and which keep their owner. Below the first that
+# holds for whatever a tree does not name as a folder of its own.
 _SYSTEM = frozenset({
     "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr", "var",
 })  # fmt: skip
@@ -75,8 +75,13 @@ def source_entries(tree: SourceTree) -> tuple[Entry, ...]:
     They belong to the image's user, and the group may do what the user may: an arbitrary uid with gid 0
     works in them as uid 1000 does. Of a file's mode only whether it is executable is kept.
     """
+    own = {posixpath.join(tree.root, path) for path in tree.directories}
     folders = (posixpath.join(tree.root, path) for path in _folders(tree))
-    entries = [Entry.directory(path, 0o775, _UID, _GID) for path in folders if not _is_of_system(path)]
+    entries = [
+        Entry.directory(path, 0o775, _UID, _GID)
+        for path in folders
+        if not _is_of_system(path, named=path in own)
+    ]
     entries += [
         Entry.file(
             posixpath.join(tree.root, file.path), file.body, 0o775 if file.executable else 0o664, _UID, _GID
@@ -101,5 +106,6 @@ def _folders(tree: SourceTree) -> set[str]:
     return {*tree.directories, *folders_of([*tree.directories, *(file.path for file in tree.files)])} - {""}
 
 
-def _is_of_system(path: str) -> bool:
-    return path in _SHARED or path.split("/", 1)[0] in _SYSTEM
+def _is_of_system(path: str, *, named: bool) -> bool:
+    names = path.split("/")
+    return path in _SHARED or (names[0] in _SYSTEM and not (named and len(names) > 2))

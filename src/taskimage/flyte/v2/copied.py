@@ -32,7 +32,7 @@ def copied_folder(folder: Path, target: str, ignore: DockerIgnore) -> SourceTree
     tree = _reader(folder).copy(".")
     kept = [file for file in tree.files if not ignore.ignores(file.path)]
     folders = [path for path in tree.directories if not ignore.ignores(path)]
-    return _moved(SourceTree.of(kept, [*folders, ""]), target)
+    return _moved(SourceTree.of(kept, folders or ([] if kept else [""])), target)
 
 
 def copied_file(file: Path, target: str, *, into: bool) -> SourceTree:
