@@ -24,7 +24,6 @@ from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import source_entries
 from taskimage.verbs.base import Base
 from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.packages import USERS
 from taskimage.verbs.prepare import Planned, Prepared
 from taskimage.verbs.tools import Tools
 
@@ -172,7 +171,7 @@ class Content:
     def _commands(self, planned: Planned) -> Commands:
         from taskimage.verbs.commands import Commands
 
-        return Commands.ready(self._tools, planned.spec, planned.lock.platform)
+        return Commands.ready(self._tools, planned.commanded, planned.lock.platform)
 
     def _run(self, planned: Planned, plan: LayerPlan, below: Sequence[Layer], base: Base | None) -> Layer:
         """The layer of commands, on ``below``, whose bytes are had where the store lacks them."""
@@ -198,7 +197,7 @@ class Content:
             self._tools,
             planned.lock,
             asked=self._asked(spec),
-            users=USERS,
+            users=(self._prepared.order.conventions.user,),
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,
             waived=spec.options.waive_scripts,

@@ -24,11 +24,12 @@ from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
 from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.builtwheel import normalised
+from taskimage.transform.runtime import FLYTEKIT
 from taskimage.transform.sdist import read_build_system
 from taskimage.verbs.base import Base
 from taskimage.verbs.ground import glibc_of
 from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.packages import USERS, plan_packages
+from taskimage.verbs.packages import plan_packages
 from taskimage.verbs.tools import Tools
 
 __all__ = ["SdistBuilder", "rebuild"]
@@ -229,13 +230,13 @@ class SdistBuilder(contextlib.ExitStack):
 
     def _layers(self) -> Iterator[tuple[Path, Digest]]:
         spec, lock, tools = self._spec, self._lock, self._tools
-        plans = [plan for plan in plan_packages(spec, lock) if plan.kind in _BELOW]
+        plans = [plan for plan in plan_packages(spec, lock, user=FLYTEKIT.user) if plan.kind in _BELOW]
         known = {plan: layer for plan in plans if (layer := known_layer(tools, plan))}
         made = Maker(
             tools,
             lock,
             asked=self._asked,
-            users=USERS,
+            users=(FLYTEKIT.user,),
             files=(),
             bytecode=spec.options.bytecode,
             waived=spec.options.waive_scripts,
