@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from taskimage.model.lock import Lock
     from taskimage.model.reference import Reference
     from taskimage.model.spec import ImageSpec
-    from taskimage.verbs.build import build
+    from taskimage.verbs.fleet import build
     from taskimage.verbs.lock import lock
     from taskimage.verbs.pin import pin
     from taskimage.verbs.publish import publish
@@ -76,7 +76,7 @@ _HOMES = {
     "ImageSpec": "taskimage.model.spec",
     "Lock": "taskimage.model.lock",
     "Reference": "taskimage.model.reference",
-    "build": "taskimage.verbs.build",
+    "build": "taskimage.verbs.fleet",
     "lock": "taskimage.verbs.lock",
     "pin": "taskimage.verbs.pin",
     "publish": "taskimage.verbs.publish",

@@ -6,11 +6,14 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.case import Case
 from tests.command import SPEC, Command, Quickstart
+from tests.flytekits import VERSIONS, Flytekit, Project, install
 
 
 @pytest.fixture(scope="session")
@@ -20,22 +23,25 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Quickstart:
     return Quickstart(command, command.succeed("build", "--locked", str(SPEC)).strip())
 
 
-@pytest.fixture(scope="session")
-def debian_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a small bookworm with Python, numpy and requests, as a tar archive by Debian's own tool.
-
-    Made once, whichever of the processes that run tests wants it first.
-    """
-    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
-        pytest.skip("a base image is made by mmdebstrap, as root")
+@contextmanager
+def _shared(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A path that all processes that run tests agree on; the one that wants it first makes what is there."""
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    made = folder / "debian-base.tar"
-    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
-    with (folder / "debian-base.lock").open("w") as lock:
+    with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder / name
+
+
+@pytest.fixture(scope="session")
+def debian_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a small bookworm with Python, numpy and requests, as a tar archive by Debian's own tool."""
+    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
+        pytest.skip("a base image is made by mmdebstrap, as root")
+    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
+    with _shared(tmp_path_factory, "debian-base.tar") as made:
         if not made.exists():
-            part = folder / "part.tar"
+            part = made.with_name("part.tar")
             subprocess.run(
                 [
                     "mmdebstrap", "--mode=root", "--variant=minbase", "--dpkgopt=path-exclude=/usr/share/doc/*",
@@ -45,6 +51,30 @@ def debian_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 check=True, capture_output=True,
             )  # fmt: skip
             part.rename(made)
+    return made
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def flytekit_installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Flytekit:
+    """An environment with a real flytekit, the oldest and the newest that are served, and this checkout."""
+    version = request.param
+    with _shared(tmp_path_factory, f"flytekit-{version}") as folder:
+        done = folder.with_suffix(".done")
+        found = Flytekit(version, folder) if done.exists() else install(version, folder)
+        done.touch()
+    return found
+
+
+@pytest.fixture
+def project(flytekit_installed: Flytekit, case: Case) -> Project:
+    """A project with the sources of packages on loopback, where there is neither docker nor an engine that answers."""
+    folder = case.folder / "project"
+    folder.mkdir()
+    nowhere = dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), "unix:///nowhere")
+    environ = {**case.environ, **nowhere, "CONTAINERD_ADDRESS": "/nowhere"}
+    programs = str(flytekit_installed.folder / "bin")
+    made = Project(flytekit_installed, folder, {**environ, "PATH": programs})
+    made.write("wf/__init__.py", "")
     return made
 
 

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("model", "transform", "adapters", "verbs", "faces")
-FACES = ("cli", "testing")
+FACES = ("cli", "flyte", "testing")
 
 # The API of these values says that they look at the outside; each does it inside of one function.
 EXCEPTIONS = {
@@ -42,8 +42,9 @@ OUTSIDE = {
     "ssl", "subprocess", "tempfile", "time", "urllib3", "uv",
 }  # fmt: skip
 
-# What extras bring: `taskimage[conda]`.
-EXTRAS = {"rattler"}
+# What extras bring (`taskimage[conda]`, `taskimage[dask]`), and what is there when it loads us as a plug-in.
+EXTRAS = {"distributed", "rattler"}
+HOSTS = {"click", "flyte", "flytekit"}
 
 # What no one should pay for who only handles identifiers.
 HEAVY = {
@@ -150,7 +151,9 @@ def test_everything_that_is_imported_is_a_declared_dependency() -> None:
     listed = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert listed is not None
     declared = set(re.findall(r'^\s+"([\w-]+)', listed[1], re.MULTILINE))
-    needed = {one.target.split(".")[0] for one in FOREIGN} - sys.stdlib_module_names - {"tomllib"} - EXTRAS
+    needed = (
+        {one.target.split(".")[0] for one in FOREIGN} - sys.stdlib_module_names - {"tomllib"} - EXTRAS - HOSTS
+    )
     assert {{"yaml": "pyyaml"}.get(name, name) for name in needed} <= declared
 
 

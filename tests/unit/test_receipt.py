@@ -56,7 +56,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was decided anew: the paths of specs, while the test runs."""
-    module = sys.modules["taskimage.verbs.build"]
+    from taskimage.verbs import fleet as module
 
     seen: list[str] = []
     real = module.load_spec

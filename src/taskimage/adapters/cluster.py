@@ -132,5 +132,3 @@ def _parsed(address: str) -> str:
     if not (address.startswith(_SCHEME) and url.startswith(_TRANSPORTS) and host and port.isdecimal()):
         raise BadInput(f"not a cluster: {shown(address)}; wanted dask:tcp://HOST:PORT")
     return url
-
-

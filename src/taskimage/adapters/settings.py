@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from taskimage.adapters.userfolders import caches, configuration
+from taskimage.adapters.userfolders import caches, config_path
 from taskimage.adapters.witness import saw
 from taskimage.model.errors import BadInput
 
-__all__ = ["RegistrySettings", "Settings"]
+__all__ = ["RegistrySettings", "Settings", "flag"]
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
@@ -23,6 +23,7 @@ _KEYS: Final[_Kinds] = {
     "home": (str,), "registry": (str,), "debian_mirror": (str, list), "debian_keyring": (str,),
     "debian_snapshot": (str,),
     "strict": (bool,), "locked": (bool,), "registries": (dict,),
+    "flytekit": (str,),  # read by `taskimage.flyte.plugin`
 }  # fmt: skip
 _REGISTRY_KEYS: Final[_Kinds] = {"insecure": (bool,), "ca": (str,), "mirror": (str, list)}
 _WORDS: Final = {str: "text", list: "a list of texts", bool: "true or false", dict: "a table"}
@@ -66,7 +67,7 @@ class Settings:
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """The settings of this process. Raises BadInput for a value that cannot be understood."""
         env = os.environ if environ is None else environ
-        path = _config_path(env)
+        path = config_path(env)
         config = _config_file(path)
         home = env.get("TASKIMAGE_HOME") or config.get("home")
         mirrors = env.get("TASKIMAGE_DEBIAN_MIRROR")
@@ -82,8 +83,8 @@ class Settings:
             else _texts(config.get("debian_mirror", ())),
             debian_keyring=Path(keyring).expanduser() if keyring else None,
             debian_snapshot=env.get("TASKIMAGE_DEBIAN_SNAPSHOT") or config.get("debian_snapshot"),
-            strict=_flag(env, "TASKIMAGE_STRICT", default=bool(config.get("strict", False))),
-            locked=_flag(env, "TASKIMAGE_LOCKED", default=bool(config.get("locked", False))),
+            strict=flag(env, "TASKIMAGE_STRICT", default=bool(config.get("strict", False))),
+            locked=flag(env, "TASKIMAGE_LOCKED", default=bool(config.get("locked", False))),
             source_date_epoch=int(epoch) if epoch else None,
             registries=_registries(
                 config.get("registries", {}), env.get("TASKIMAGE_INSECURE_REGISTRIES", ""), path
@@ -91,7 +92,8 @@ class Settings:
         )
 
 
-def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+def flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    """Whether the variable ``name`` says yes. Raises BadInput where it says neither yes nor no."""
     value = env.get(name)
     if value is None:
         return default
@@ -174,16 +176,6 @@ def _check(table: Mapping[str, Any], kinds: _Kinds, path: Path, *, below: str = 
 
             wanted = " or ".join(_WORDS[kind] for kind in kinds[key])
             raise BadInput(f"{below}{key} is {shown(value)}; wanted {wanted}", where=str(path))
-
-
-def _config_path(env: Mapping[str, str]) -> Path:
-    if sys.platform == "linux":
-        base = configuration(env) / "taskimage"
-    else:
-        import platformdirs
-
-        base = Path(platformdirs.user_config_dir("taskimage", appauthor=False))
-    return base / "config.toml"
 
 
 def _config_file(path: Path) -> Mapping[str, Any]:

@@ -39,6 +39,7 @@ def parser() -> Parser:
             "taskimage build --registry localhost:5000 --platform linux/amd64,linux/arm64 image.yaml",
             "taskimage build --no-push --load image.yaml",
             "taskimage build --json --image-refs refs.txt train.yaml serve.yaml",
+            "taskimage build --on dask:tcp://scheduler:8786 specs/*.yaml",
         ],
     )
     made.add_specs()
@@ -68,6 +69,11 @@ def parser() -> Parser:
         "--platform",
         metavar="OS/ARCH",
         help="build for this platform, such as linux/arm64; several with commas",
+    )
+    made.add_argument(
+        "--on",
+        metavar="CLUSTER",
+        help="have the layers made by a cluster of Dask, dask:tcp://HOST:PORT, whose workers share the registry alone",
     )
     made.add_argument("--registry", help="publish the image below this registry")
     made.add_argument("-t", "--tag", help="give the image this tag")

@@ -1,4 +1,4 @@
-"""What ``taskimage build`` does when something may have changed: each spec in turn, and what is said of it."""
+"""What ``taskimage build`` does when something may have changed: the specs, and what is said of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from taskimage.model.events import Event, Listener, Notice, Warned
 if TYPE_CHECKING:
     from taskimage.verbs.build import Built
     from taskimage.verbs.export import Output
+    from taskimage.verbs.fleet import Outcome
 
 __all__ = ["Building"]
 
@@ -39,7 +40,7 @@ class Building:
         values = self._values
         if values.dry_run:
             return each(values.specs, self._preview)
-        code = each(values.specs, self._build)
+        code = self._build_all()
         if values.image_refs is not None:
             from taskimage.adapters.atomic import replacing
 
@@ -75,27 +76,37 @@ class Building:
             raise BadInput(f"{values.output!r} holds one image, and {len(values.specs)} SPECs are given")
         return output
 
-    def _build(self, spec: Path) -> int:
-        from taskimage.verbs.build import build
+    def _build_all(self) -> int:
+        """Build every spec; the first exit code that is not 0."""
+        from taskimage.verbs.fleet import Wishes, build_all
 
-        values, output, settings = self._values, self._output, self._settings
+        values = self._values
+        wishes = Wishes(
+            **self._asked(), push=values.push, keep=bool(self._output or values.load),
+            cached=values.cached, verify=values.verify,
+        )  # fmt: skip
+        codes: list[int] = []
         with self._listening() as listener:
-            built = build(
-                spec, **self._asked(), push=values.push, keep=bool(output or values.load),
-                cached=values.cached, verify=values.verify, settings=settings, listener=listener,
+            build_all(
+                values.specs, wishes, on=values.on, settings=self._settings, listener=listener,
+                came=lambda outcome: codes.append(each([outcome], lambda one: self._came(one, listener))),
             )  # fmt: skip
-            if built.fresh:
-                listener(Notice(_nothing_to_do(built)))
-            if output is not None:
-                from taskimage.verbs.export import export
+        return next(filter(None, codes), 0)
 
-                export(built, output, settings=settings, listener=listener)
-            if values.load:
-                from taskimage.verbs.export import load
+    def _came(self, outcome: Outcome, listener: Listener) -> int:
+        built, output, settings = outcome.result(), self._output, self._settings
+        if built.fresh:
+            listener(Notice(_nothing_to_do(built)))
+        if output is not None:
+            from taskimage.verbs.export import export
 
-                load(built, settings=settings, listener=listener)
+            export(built, output, settings=settings, listener=listener)
+        if self._values.load:
+            from taskimage.verbs.export import load
+
+            load(built, settings=settings, listener=listener)
         self._built.append(built)
-        self._show(built.image.to_json() if values.json else built.reference)
+        self._show(built.image.to_json() if self._values.json else built.reference)
         return 0
 
     def _preview(self, spec: Path) -> int:

@@ -68,7 +68,7 @@ def execute(words: Sequence[str]) -> int:
 
 
 def _lock(spec: Path, values: Namespace, tools: Tools) -> int:
-    from taskimage.model.lockfile import diff
+    from taskimage.model.lockchanges import diff
     from taskimage.verbs.changes import changes
     from taskimage.verbs.lock import lock, lock_path, read_lock, write_lock
 

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import dataclass
 
 from taskimage.model.codec import JsonValue
+from taskimage.model.counterpart import Counterpart
 from taskimage.model.errors import (
     ImageWarning,
     InvalidReference,
@@ -27,8 +28,8 @@ __all__ = ["Image"]
 
 
 @dataclass(frozen=True)
-class Image(JsonValue):
-    """A named image, by the version of it that is pulled.
+class Image(JsonValue, Counterpart):  # noqa: PLW1641 - the decorator makes it
+    """A named image, by the version of it that is pulled. Equal to flytekit's with the same fields.
 
     Attributes:
         name: What the image is called here, in ``--image NAME=…`` and in templates.
@@ -54,6 +55,12 @@ class Image(JsonValue):
                 f"an image has a tag or a digest; found tag={shown(self.tag)} and digest={shown(self.digest)}",
                 hint="a digest alone says what is pulled; Reference keeps both",
             )
+
+    def __eq__(self, other: object) -> bool:
+        theirs = getattr(type(other), "__dataclass_fields__", {})
+        if theirs.keys() != Image.__dataclass_fields__.keys():
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in theirs)
 
     @property
     def full(self) -> str:

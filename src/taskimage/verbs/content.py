@@ -6,30 +6,38 @@ goes to, which needs none. Bytes are had when somebody asks for them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
+from taskimage.adapters.images.registry import RegistrySource
+from taskimage.adapters.images.store import StoreTarget
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
-from taskimage.model.errors import IntegrityError
+from taskimage.model.errors import CannotBuild, IntegrityError, NotAllowed, NotFound
 from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
-from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.plan import LayerPlan
-from taskimage.transform.source import source_entries
+from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.base import Base
-from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.packages import USERS
+from taskimage.verbs.inputs import Inputs
+from taskimage.verbs.make import known_layer
+from taskimage.verbs.making import Making
+from taskimage.verbs.overlap import check_overlaps
 from taskimage.verbs.prepare import Planned, Prepared
+from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
+from taskimage.verbs.workshop import Workshop
 
 if TYPE_CHECKING:
     from taskimage.verbs.commands import Commands
+    from taskimage.verbs.destination import Destination
 
 __all__ = ["Content"]
 
@@ -43,7 +51,8 @@ class Content:
     Args:
         tools: The adapters of this run.
         prepared: What the image is to be.
-        remote: Layers that are where the image goes, by key.
+        workshop: Where its layers are made.
+        destination: Where the image goes, when it is published: it may have layers, and gets each that is made.
         anew: Make every layer, whether it is known or not.
         verify: Compare what is made with what is known.
     """
@@ -53,13 +62,15 @@ class Content:
         tools: Tools,
         prepared: Prepared,
         *,
-        remote: Mapping[Digest, Layer],
+        workshop: Workshop,
+        destination: Destination | None,
         anew: bool = False,
         verify: bool = False,
     ) -> None:
         self._tools = tools
         self._prepared = prepared
-        self._remote = remote
+        self._workshop = workshop
+        self._destination = destination
         self._anew = anew
         self._verify = verify
         self._bases: dict[Platform, Base] = {}
@@ -83,7 +94,9 @@ class Content:
     def assembled(self) -> Assembled:
         """The image; the store has its documents afterwards, and the layers that had to be made."""
         annotations = {BUILDER: "taskimage", CONTENT: str(self._prepared.identity)}
-        images = [self._image(planned, annotations) for planned in self._prepared.images]
+        with contextlib.ExitStack() as open_makers:
+            begun = [self._begun(planned, open_makers) for planned in self._prepared.images]
+            images = [self._image(one, annotations) for one in begun]
         whole = together(images, annotations=annotations)
         for image in images:
             self._tools.store.put_blob(image.config_bytes)
@@ -114,29 +127,60 @@ class Content:
 
     def _open(self, descriptor: Descriptor) -> BinaryIO:
         path = self._tools.store.blob_path(descriptor.digest)
-        if not path.exists() and (restore := self._restore.get(descriptor.digest)):
+        restore = self._restore.get(descriptor.digest)
+        if restore is not None and not path.exists() and not self._fetched(descriptor):
             restore()
         return cast("BinaryIO", path.open("rb"))
 
+    def _fetched(self, descriptor: Descriptor) -> bool:
+        """Whether a repository that is said to have a layer gives it, so that the store has it."""
+        store = self._tools.store
+        for repository in self._workshop.whereabouts.of(descriptor.digest):
+            with contextlib.suppress(NotFound, NotAllowed, IntegrityError):
+                StoreTarget(store).put(RegistrySource([repository], store).blob(descriptor), lambda _: None)
+                return True
+        return False
+
     # -- layers ----------------------------------------------------------------------------------------
 
-    def _image(self, planned: Planned, annotations: Mapping[str, str]) -> BuiltImage:
-        base = self._base(planned)
-        maker = self._maker(planned, base)
-        known = {plan: known_layer(self._tools, plan) or self._remote.get(plan.key) for plan in planned.plans}
+    def _begun(self, planned: Planned, open_makers: contextlib.ExitStack) -> _Begun:
+        """What is missing is being made, the largest first, so that none is left over at the end."""
+        remote = self._destination.layers if self._destination else {}
+        known = {plan: known_layer(self._tools, plan) or remote.get(plan.key) for plan in planned.plans}
         missing = [plan for plan, layer in known.items() if layer is None or self._anew]
         if any(plan.is_run for plan in missing):
             # Asked first: on a host that cannot run them the rest is made in vain.
             self._commands(planned)
-        made = self._make(planned, maker, [plan for plan in missing if not plan.is_run])
+        self._rebuild(planned, missing)
+        base = self._base(planned)
+        order = sorted((plan for plan in missing if not plan.is_run), key=lambda plan: -plan.size)
+        making = Making(
+            tools=self._tools,
+            workshop=self._workshop,
+            recipe=self._recipe(planned),
+            asked=self._asked(planned.spec),
+            source=self._prepared.order.files.source,
+            destination=self._destination,
+            anew=self._anew,
+        )
+        return _Begun(planned, base, known, making, open_makers.enter_context(making.begun(order)))
+
+    def _image(self, begun: _Begun, annotations: Mapping[str, str]) -> BuiltImage:
+        planned, base, known = begun.planned, begun.base, begun.known
+        try:
+            made = self._workshop.wait(begun.layers)
+        except CannotBuild:
+            # Of packages that cannot stand in one layer this tells more.
+            self._check_overlaps(planned, base, begun.layers)
+            raise
+        self._check_overlaps(planned, base, made)
         layers: list[Layer] = []
         for plan in planned.plans:
-            below = tuple(layers)
-            make = partial(self._only, planned, maker, plan)
+            make = partial(self._remade, planned, begun.making, plan)
             if plan.is_run:
-                make = partial(self._run, planned, plan, below, base)
-            if plan.is_run and plan in missing:
-                made[plan] = make()
+                make = partial(self._run, planned, plan, tuple(layers), base)
+                if known[plan] is None or self._anew:
+                    made[plan] = make()
             layer = made.get(plan) or cast("Layer", known[plan])
             layers.append(layer)
             self.layers[plan.key] = layer
@@ -156,15 +200,23 @@ class Content:
             base=base.image if base else None,
         )
 
-    def _make(self, planned: Planned, maker: Maker, plans: Sequence[LayerPlan]) -> dict[LayerPlan, Layer]:
+    def _remade(self, planned: Planned, making: Making, plan: LayerPlan) -> Layer:
+        self._rebuild(planned, [plan])
+        return making.one(plan)
+
+    def _rebuild(self, planned: Planned, plans: Iterable[LayerPlan]) -> None:
         if built := [pin for plan in plans for pin in plan.wheels if pin.sdist]:
             from taskimage.verbs.sdists import rebuild
 
             rebuild(self._tools, planned.spec, self._asked(planned.spec), planned.lock, built)
-        return maker.make(plans)
 
-    def _only(self, planned: Planned, maker: Maker, plan: LayerPlan) -> Layer:
-        return self._make(planned, maker, [plan])[plan]
+    def _check_overlaps(self, planned: Planned, base: Base | None, made: Iterable[LayerPlan]) -> None:
+        lock, asked = planned.lock, self._asked(planned.spec)
+        with Inputs(self._tools, asked=asked, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
+            if any(plan.conda for plan in made):
+                check_overlaps(self._tools, inputs, lock.conda)
+            if any(plan.wheels for plan in made):
+                check_overlaps(self._tools, inputs, lock.wheels)
 
     def _asked(self, spec: ImageSpec) -> Asked:
         return Asked.of(spec, self._prepared.order.files.requirements)
@@ -172,7 +224,7 @@ class Content:
     def _commands(self, planned: Planned) -> Commands:
         from taskimage.verbs.commands import Commands
 
-        return Commands.ready(self._tools, planned.spec, planned.lock.platform)
+        return Commands.ready(self._tools, planned.commanded, planned.lock.platform)
 
     def _run(self, planned: Planned, plan: LayerPlan, below: Sequence[Layer], base: Base | None) -> Layer:
         """The layer of commands, on ``below``, whose bytes are had where the store lacks them."""
@@ -192,22 +244,25 @@ class Content:
         self._below |= dict.fromkeys((layer.digest for layer in base.image.manifest.layers), base)
         return base
 
-    def _maker(self, planned: Planned, base: Base | None) -> Maker:
-        spec, files = planned.spec, self._prepared.order.files
-        return Maker(
-            self._tools,
+    def _recipe(self, planned: Planned) -> Recipe:
+        return Recipe.of(
+            planned.spec,
             planned.lock,
-            asked=self._asked(spec),
-            users=USERS,
-            files=source_entries(files.source),
-            bytecode=spec.options.bytecode,
-            waived=spec.options.waive_scripts,
-            authorities=authority_files(files.certificates),
-            writable=bool(spec.runtime_packages),
-            base=base,
-            others=tuple(one.lock for one in self._prepared.images),
-            anew=self._anew,
+            user=planned.conventions.user,
+            others=(one.lock for one in self._prepared.images),
+            certificates=self._prepared.order.files.certificates,
         )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Begun:
+    """The image for one platform, while its layers are being made."""
+
+    planned: Planned
+    base: Base | None
+    known: Mapping[LayerPlan, Layer | None]
+    making: Making
+    layers: Mapping[LayerPlan, Future[Layer]]
 
 
 def _remake(make: Callable[[], Layer], plan: LayerPlan, known: Layer) -> None:

@@ -30,18 +30,27 @@ __all__ = ["Destination"]
 
 
 class Destination:
-    """The repository ``fqn`` that an image is published to; ``cached``: its ``buildcache`` is read."""
+    """The repository ``fqn`` that an image is published to.
 
-    def __init__(self, tools: Tools, fqn: str, *, whereabouts: Whereabouts, cached: bool = True) -> None:
+    Args:
+        tools: The adapters of this run.
+        fqn: Registry and repository.
+        cached: Whether its ``buildcache`` is read, and kept up.
+        whereabouts: What is known of blobs in it and elsewhere.
+    """
+
+    def __init__(
+        self, tools: Tools, fqn: str, *, cached: bool = True, whereabouts: Whereabouts | None = None
+    ) -> None:
         self._tools = tools
         self._reference = Reference.parse(fqn)
-        self._whereabouts = whereabouts
+        self._whereabouts = whereabouts or Whereabouts()
         self._cached = cached
 
     @property
-    def name(self) -> str:
+    def fqn(self) -> str:
         """Registry and repository."""
-        return str(self._reference)
+        return self._reference.name
 
     @cached_property
     def _repository(self) -> Repository:
@@ -75,7 +84,12 @@ class Destination:
             self._tools.listener(Notice(f"{named} is there, and not for {missing}: building it"))
             return None
         if BUILDER not in facts:
-            self._tools.listener(Notice(f"{named} is there, and another builder made it; --force builds it"))
+            self._tools.listener(
+                Warned(
+                    f"{named} is there, and another builder made it: it is taken as it is",
+                    hint="--force builds it, and in flytekit FLYTE_FORCE_PUSH_IMAGE_SPEC=1",
+                )
+            )
         return found
 
     @cached_property
@@ -86,7 +100,7 @@ class Destination:
         from taskimage.adapters.registry.buildcache import read_cache
 
         layers = read_cache(self._repository, listener=self._tools.listener)
-        self._whereabouts.note(self._repository, (layer.descriptor.digest for layer in layers.values()))
+        self.note(layer.descriptor.digest for layer in layers.values())
         return layers
 
     # -- what is sent ----------------------------------------------------------------------------------
@@ -110,6 +124,10 @@ class Destination:
     def put(self, blob: Blob, moved: MovedBytes) -> None:
         """Have a blob of an image that is going to be published."""
         SharedTarget(self._repository, self._whereabouts).put(blob, moved)
+
+    def note(self, digests: Iterable[Digest]) -> None:
+        """It has the blobs of ``digests``: somebody else sent them."""
+        self._whereabouts.note(self._repository, digests)
 
     def publish(self, image: Assembled, *, tags: Sequence[str], content: Content) -> None:
         """Send what the repository lacks of ``image``, then its manifests, and let ``tags`` mean it, in order."""

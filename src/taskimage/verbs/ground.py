@@ -31,7 +31,7 @@ the C++ library, which manylinux wheels expect to find (PEP 600)."""
 
 
 # What is made goes below these, which a base may have moved elsewhere.
-_PLACES: Final = frozenset({"opt", "opt/python", "opt/venv", "root", "home", "home/flytekit"})
+_PLACES: Final = frozenset({"opt", "opt/python", "opt/venv", "root", "home", "home/flyte", "home/flytekit"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

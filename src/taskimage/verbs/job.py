@@ -14,8 +14,9 @@ from typing import Final
 
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput, CannotBuild
+from taskimage.model.errors import BadInput
 from taskimage.model.events import Event, Warned
+from taskimage.model.lock import CondaPin, WheelPin
 from taskimage.transform.assemble import Layer
 from taskimage.transform.layer import FORMAT
 from taskimage.transform.plan import LayerPlan
@@ -37,7 +38,7 @@ def is_portable(plan: LayerPlan) -> bool:
 class Job:
     """Make the layer of ``plan``, and have it in the repository ``fqn``.
 
-    ``anew``: whether the worker has made it before or not. ``mount_from`` names repositories that may have it.
+    ``anew``: whether the worker has made it before or not. ``expired_indexes``: whether old indexes of Debian serve.
     """
 
     recipe: Recipe
@@ -45,6 +46,7 @@ class Job:
     asked: Asked
     fqn: str
     anew: bool
+    expired_indexes: bool
 
     def packed(self) -> tuple[tuple[str, int], bytes]:
         """Who asks, and this, as it travels. Raises BadInput for what nobody else may see."""
@@ -69,7 +71,7 @@ class Done:
 
     layer: Layer
     warnings: Sequence[Warned]
-    records: Mapping[Digest, Mapping[str, object]]
+    names: Mapping[Digest, Mapping[str, object]]
 
 
 def done(edition: tuple[str, int], packed: bytes) -> Done:
@@ -88,11 +90,12 @@ def done(edition: tuple[str, int], packed: bytes) -> Done:
 
 
 def _made(job: Job) -> Done:
+    from taskimage.adapters.images.store import store_source
     from taskimage.adapters.settings import Settings
     from taskimage.verbs.destination import Destination
     from taskimage.verbs.make import Maker, known_layer
+    from taskimage.verbs.overlap import names_key
     from taskimage.verbs.tools import Tools
-    from taskimage.verbs.whereabouts import Whereabouts
 
     warnings: list[Warned] = []
 
@@ -100,14 +103,17 @@ def _made(job: Job) -> Done:
         if isinstance(event, Warned):
             warnings.append(event)
 
-    tools = Tools(Settings.load(), listener)
-    layer = None if job.anew else known_layer(tools, job.plan)
+    tools = Tools(Settings.load(), listener, expired_indexes=job.expired_indexes)
+    plan, store = job.plan, tools.store
+    layer = None if job.anew else known_layer(tools, plan)
     if layer is None:
         with Maker(tools, job.recipe, job.asked, anew=job.anew) as maker:
-            layer = maker.make(job.plan)
-    destination = Destination(tools, job.fqn, whereabouts=Whereabouts())
-    destination.put(stored(tools, layer), lambda _: None)
-    return Done(layer=layer, warnings=warnings, records={})
+            layer = maker.make(plan)
+    Destination(tools, job.fqn).put(store_source(store).blob(layer.descriptor), lambda _: None)
+    read: tuple[WheelPin | CondaPin, ...] = (*plan.wheels, *plan.conda)
+    keys = [names_key(pin, job.recipe.lock.python.minor) for pin in read]
+    names = {key: record for key in keys if (record := store.record("files", key))}
+    return Done(layer=layer, warnings=warnings, names=names)
 
 
 def _edition() -> tuple[str, int]:

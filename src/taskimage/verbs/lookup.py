@@ -18,6 +18,6 @@ def image_from_yaml(name: str, path: Path) -> Image:
             f"cannot look up {str(path)!r}: there is no such file; wanted a spec's YAML file",
             hint="an image identifier has a tag or digest: repository:tag",
         )
-    from taskimage.verbs.build import build
+    from taskimage.verbs.fleet import build
 
     return dataclasses.replace(build(path).image, name=name)

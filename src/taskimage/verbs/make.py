@@ -12,7 +12,7 @@ from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Warned
-from taskimage.model.lock import BasePin
+from taskimage.model.lock import BasePin, CondaPin, WheelPin
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.transform.assemble import LAYER_KEY, Layer
 from taskimage.transform.deb.layout import Layout
@@ -25,7 +25,7 @@ from taskimage.transform.whiteout import opaque
 from taskimage.verbs.base import Base
 from taskimage.verbs.compile import Bytecode
 from taskimage.verbs.inputs import Inputs
-from taskimage.verbs.packages import USERS
+from taskimage.verbs.overlap import note_names
 from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
 
@@ -99,13 +99,15 @@ class Maker(contextlib.ExitStack):
         ``asked`` says where its packages are, when it is not the usual. Ends early when the crew of this thread stops.
         """
         python = self._lock.python if plan.kind == "interpreter" else None
+        # Few of these are in memory at a time; Debian's packages serve for several layers.
+        once: tuple[WheelPin | CondaPin, ...] = (*plan.wheels, *plan.conda)
         try:
             with _advised():
                 self._inputs.fetch(plan.debs, plan.wheels, python, conda=plan.conda, asked=asked)
+                note_names(self._tools, self._inputs, once)
                 return write(self._tools, plan, self._fragments(plan))
         finally:
-            # Few of many packages are in memory; Debian's serve for several layers.
-            self._inputs.forget((*plan.wheels, *plan.conda))
+            self._inputs.forget(once)
 
     def make_all(self, plans: Iterable[LayerPlan]) -> dict[LayerPlan, Layer]:
         """A layer for each of ``plans``, several at a time."""
@@ -135,7 +137,7 @@ class Maker(contextlib.ExitStack):
         }
         fragments = makers[plan.kind](plan)
         if self._recipe.writable and plan.kind in ("environment", "wheels"):
-            user = USERS[0]
+            user = self._recipe.user
             return (
                 given_away(fragment, PREFIX.strip("/"), uid=user.uid, gid=user.gid) for fragment in fragments
             )
@@ -200,7 +202,7 @@ class Maker(contextlib.ExitStack):
         with self._base.tree() if self._base else contextlib.nullcontext() as tree:
             below = tree.entries if tree else ()
             follow = partial(
-                effects, debs, platform=self._lock.platform, users=USERS, below=below,
+                effects, debs, platform=self._lock.platform, users=(self._recipe.user,), below=below,
                 authorities=self._recipe.authorities,
             )  # fmt: skip
             found = effects_before(follow, waived=self._recipe.waived)

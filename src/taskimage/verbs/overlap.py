@@ -6,7 +6,7 @@ files are kept in the store, so that one whose layer is known need not be opened
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from taskimage.model.digest import Digest
@@ -16,7 +16,7 @@ from taskimage.transform.entry import Entry, same_content
 from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 
-__all__ = ["check_overlaps"]
+__all__ = ["check_overlaps", "names_key", "note_names"]
 
 _Pin: TypeAlias = WheelPin | CondaPin
 
@@ -34,9 +34,20 @@ def check_overlaps(tools: Tools, inputs: Inputs, pins: Sequence[_Pin]) -> None:
                 )
 
 
-def _paths(tools: Tools, inputs: Inputs, pin: _Pin) -> Sequence[str]:
+def note_names(tools: Tools, inputs: Inputs, pins: Iterable[WheelPin | CondaPin]) -> None:
+    """Keep the names of the files of ``pins``, which are being read."""
+    for pin in pins:
+        _paths(tools, inputs, pin)
+
+
+def names_key(pin: WheelPin | CondaPin, python: str) -> Digest:
+    """Where the store keeps them, in a record of the kind ``files``; ``python`` is the interpreter's feature version."""
     # Of a conda package for any Python, some paths have its version in them.
-    key = pin.digest if isinstance(pin, WheelPin) else Digest.of(f"{pin.digest} {inputs.python}".encode())
+    return pin.digest if isinstance(pin, WheelPin) else Digest.of(f"{pin.digest} {python}".encode())
+
+
+def _paths(tools: Tools, inputs: Inputs, pin: _Pin) -> Sequence[str]:
+    key = names_key(pin, inputs.python)
     record = tools.store.record("files", key)
     if record is None:
         kinds = ("file", "symlink")

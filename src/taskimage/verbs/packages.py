@@ -1,32 +1,32 @@
-"""The packages of an image, as layers to be; and who the image has an account for."""
+"""The packages of an image, as layers to be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from taskimage.model.lock import PlatformLock
 from taskimage.model.spec import ImageSpec
 from taskimage.model.user import User
 from taskimage.transform import bytecode, conda, effects
 from taskimage.transform.plan import LayerPlan, plan
-from taskimage.transform.runtime import CONDA, HOME, PREFIX
+from taskimage.transform.runtime import CONDA, PREFIX
 
-__all__ = ["USERS", "plan_packages"]
-
-USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
+__all__ = ["plan_packages"]
 
 
 def plan_packages(
-    spec: ImageSpec, lock: PlatformLock, *, authorities: Sequence[str] = ()
+    spec: ImageSpec, lock: PlatformLock, *, user: User, authorities: Sequence[str] = ()
 ) -> tuple[LayerPlan, ...]:
-    """The layers of all that ``lock`` pins, for an image of ``spec`` that trusts ``authorities`` as well."""
+    """The layers of all that ``lock`` pins, for an image of ``spec`` in which ``user`` has an account.
+
+    It trusts ``authorities`` as well.
+    """
     compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
     return plan(
         lock,
         effects=(
             str(effects.VERSION),
-            *(user.passwd() for user in USERS),
+            user.passwd(),
             *authorities,
             *_waived(spec, lock),
         ),

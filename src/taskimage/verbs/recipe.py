@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from taskimage.model.lock import PlatformLock
 from taskimage.model.spec import ImageSpec
+from taskimage.model.user import User
 from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.entry import Entry
 
@@ -19,6 +20,7 @@ class Recipe:
 
     Attributes:
         lock: What all layers need: the interpreter and what it runs on, or the base image.
+        user: Who the image has an account and a home for.
         others: The same of the image for other platforms, of which this machine may be one.
         bytecode: Whether Python sources are compiled.
         waived: Debian packages whose scripts do not matter.
@@ -27,6 +29,7 @@ class Recipe:
     """
 
     lock: PlatformLock
+    user: User
     others: tuple[PlatformLock, ...] = ()
     bytecode: bool = True
     waived: tuple[str, ...] = ()
@@ -39,12 +42,14 @@ class Recipe:
         spec: ImageSpec,
         lock: PlatformLock,
         *,
+        user: User,
         others: Iterable[PlatformLock] = (),
         certificates: Sequence[tuple[str, bytes]] = (),
     ) -> Recipe:
         """That of the image of ``spec`` with the inputs of ``lock``, which trusts ``certificates`` as well."""
         return cls(
             lock=_below(lock),
+            user=user,
             others=tuple(map(_below, others)),
             bytecode=spec.options.bytecode,
             waived=tuple(spec.options.waive_scripts),

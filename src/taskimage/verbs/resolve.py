@@ -17,6 +17,7 @@ from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.conda import environment
 from taskimage.verbs.ground import Ground, manifest_of, on_debian, on_image
+from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.placed import placed
 from taskimage.verbs.tools import Tools
 
@@ -105,7 +106,7 @@ class Resolving:
     @cached_property
     def packages(self) -> Resolution:
         """The Python packages."""
-        packages = (*self._wants.packages, *_runtime(self._wants), *_installer(self._wants))
+        packages = (*self._wants.packages, *runtime_requirement(self._wants), *_installer(self._wants))
         asked = replace(Asked.of(self._spec, self._requirements), packages=packages)
         with placed(self._spec, "packages"), self._builder(asked) as builder:
             found = self._tools.pypi.resolve(
@@ -190,18 +191,6 @@ class Resolving:
 
 def _rows(distributions: Iterable[Distribution]) -> tuple[str, ...]:
     return tuple(sorted(f"{one.name} {one.version}" for one in distributions))
-
-
-def _runtime(wants: Wants) -> tuple[str, ...]:
-    """The requirement that starts tasks, at the host's own version where the host has it."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    if not wants.runtime:
-        return ()
-    try:
-        return (f"{wants.runtime}=={version(wants.runtime)}",)
-    except PackageNotFoundError:
-        return (wants.runtime,)
 
 
 def _installer(wants: Wants) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def _image(tools: Tools, target: str) -> tuple[Store, BuiltImage]:
     """The image ``target``, and the store that has its layers."""
     store = tools.store
     if target.endswith((".yaml", ".yml")):
-        from taskimage.verbs.build import build
+        from taskimage.verbs.fleet import build
 
         built = build(Path(target), push=False, settings=tools.settings, listener=tools.listener)
         descriptor = built.root.descriptor

@@ -24,6 +24,7 @@ from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
 from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.builtwheel import normalised
+from taskimage.transform.runtime import FLYTEKIT
 from taskimage.transform.sdist import read_build_system
 from taskimage.verbs.base import Base
 from taskimage.verbs.ground import glibc_of
@@ -230,9 +231,9 @@ class SdistBuilder(contextlib.ExitStack):
 
     def _layers(self) -> Iterator[tuple[Path, Digest]]:
         spec, lock, tools = self._spec, self._lock, self._tools
-        plans = [plan for plan in plan_packages(spec, lock) if plan.kind in _BELOW]
+        plans = [plan for plan in plan_packages(spec, lock, user=FLYTEKIT.user) if plan.kind in _BELOW]
         known = {plan: layer for plan in plans if (layer := known_layer(tools, plan))}
-        with Maker(tools, Recipe.of(spec, lock), self._asked) as maker:
+        with Maker(tools, Recipe.of(spec, lock, user=FLYTEKIT.user), self._asked) as maker:
             made = maker.make_all(plan for plan in plans if plan not in known)
         yield from self._base.blobs() if self._base else ()
         for plan in plans:

@@ -15,19 +15,22 @@ from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
-from taskimage.verbs.make import Maker
 from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from taskimage.adapters.cluster import Cluster
+    from taskimage.verbs.make import Maker
 
 __all__ = ["Workshop"]
 
 K = TypeVar("K")
+T = TypeVar("T")
 
+# Seconds: how often somebody who waits looks up, and how long those who were stopped get to clean up.
 _LOOK_UP: Final = 0.2
+_GRACE: Final = 3.0
 
 
 class Workshop(contextlib.ExitStack):
@@ -48,7 +51,12 @@ class Workshop(contextlib.ExitStack):
         self._layers: dict[Digest, Future[Layer]] = {}
         self._makers: dict[tuple[Tools, Recipe, bool], _Shared] = {}
         self._lock = threading.Lock()
-        self.callback(self._here.shutdown, wait=False, cancel_futures=True)
+        self.callback(self._close)
+
+    def _close(self) -> None:
+        self._here.shutdown(wait=False, cancel_futures=True)
+        # What was stopped cleans up; what hangs is left behind.
+        wait([layer for layer in self._layers.values() if layer.running()], timeout=_GRACE)
 
     def layer(self, plan: LayerPlan, begin: Callable[[], Future[Layer]]) -> Future[Layer]:
         """The layer of ``plan``, which ``begin`` begins to make unless somebody else has."""
@@ -60,6 +68,23 @@ class Workshop(contextlib.ExitStack):
     def here(self, make: Callable[[], Layer]) -> Future[Layer]:
         """What ``make`` gives, in one of the threads, which stops when the crew of this one does."""
         return self._here.submit(copy_context().run, make)
+
+    def after(self, future: Future[T], then: Callable[[Future[T]], Layer]) -> Future[Layer]:
+        """What ``then`` gives, in one of the threads, once ``future`` has ended."""
+        result: Future[Layer] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(then(future))
+            except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+                result.set_exception(error)
+
+        def ended(_: Future[T]) -> None:
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                self._here.submit(run)
+
+        future.add_done_callback(ended)
+        return result
 
     def wait(self, layers: Mapping[K, Future[Layer]]) -> dict[K, Layer]:
         """The layers, once they are all there. Raises the first failure, without waiting for the rest."""
@@ -79,6 +104,8 @@ class Workshop(contextlib.ExitStack):
     @contextlib.contextmanager
     def maker(self, tools: Tools, recipe: Recipe, asked: Asked, *, anew: bool) -> Iterator[Maker]:
         """What makes layers by ``recipe``: one for all images that have it, for as long as any is being made."""
+        from taskimage.verbs.make import Maker
+
         key = (tools, recipe, anew)
         with self._lock:
             shared = self._makers.get(key) or _Shared(Maker(tools, recipe, asked, anew=anew))

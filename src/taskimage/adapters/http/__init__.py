@@ -72,6 +72,7 @@ class Http:
     ) -> None:
         self._connections = Connections(environ, offline=offline)
         self._pauses = tuple(pauses)
+        self._fetching = threading.Semaphore(Crew.SIZE)
         self._turns: dict[Digest, threading.Lock] = {}
 
     # -- whole bodies ----------------------------------------------------------------------------------
@@ -143,7 +144,9 @@ class Http:
     def _fetch(self, store: Store, item: Fetch, moved: Callable[[int], None]) -> None:
         # Several layers may want the same file: one thread fetches it, and the others find it.
         with self._turns.setdefault(item.digest, threading.Lock()):
-            if not store.input_path(item.digest).exists():
+            if store.input_path(item.digest).exists():
+                return
+            with self._fetching:
                 self._fetch_from_any(store, item, moved)
 
     def _fetch_from_any(self, store: Store, item: Fetch, moved: Callable[[int], None]) -> None:

@@ -109,10 +109,10 @@ class Connections:
         # Loading the authorities takes longer than many a request.
         context = self._context(trust) if scheme == "https" else None
         if proxy is None:
-            return urllib3.PoolManager(maxsize=Crew.SIZE, blocksize=_BLOCK, ssl_context=context)
+            return urllib3.PoolManager(maxsize=2 * Crew.SIZE, blocksize=_BLOCK, ssl_context=context)
         login = login_in(proxy)
         return urllib3.ProxyManager(
-            without_login(proxy), maxsize=Crew.SIZE, blocksize=_BLOCK, ssl_context=context,
+            without_login(proxy), maxsize=2 * Crew.SIZE, blocksize=_BLOCK, ssl_context=context,
             proxy_ssl_context=self._context(DEFAULT) if proxy.startswith("https:") else None,
             proxy_headers=login and {"Proxy-Authorization": network.basic(*login)["Authorization"]},
         )  # fmt: skip

@@ -1,0 +1,129 @@
+"""The layers of one image, being made: here or on a cluster, each sent to where the image goes as soon as it is there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from taskimage.adapters.crew import Crew
+from taskimage.adapters.images.store import store_source
+from taskimage.adapters.specfiles.asked import Asked
+from taskimage.transform.assemble import Layer
+from taskimage.transform.plan import LayerPlan
+from taskimage.transform.source import SourceTree, source_entries
+from taskimage.verbs.job import Done, Job, done, is_portable
+from taskimage.verbs.make import Maker, placed, write
+from taskimage.verbs.recipe import Recipe
+from taskimage.verbs.tools import Tools
+from taskimage.verbs.workshop import Workshop
+
+if TYPE_CHECKING:
+    from taskimage.verbs.destination import Destination
+
+__all__ = ["Making"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """Makes what is missing of one image.
+
+    Attributes:
+        tools: The adapters of this run.
+        workshop: Where layers are made, each once for all images.
+        recipe: What they depend on beside their plans.
+        asked: Where packages are.
+        source: What is copied into the image.
+        destination: What gets each layer; None for the store alone.
+        anew: Compile again what is kept compiled.
+    """
+
+    tools: Tools
+    workshop: Workshop
+    recipe: Recipe
+    asked: Asked
+    source: SourceTree
+    destination: Destination | None
+    anew: bool
+
+    @contextlib.contextmanager
+    def begun(self, plans: Sequence[LayerPlan]) -> Iterator[Mapping[LayerPlan, Future[Layer]]]:
+        """The layers of ``plans`` while they are made, in this order; what several need stays open for the block."""
+        with self._maker() as maker:
+            here = [plan for plan in plans if not self._is_sent(plan)]
+            maker.expect(here)
+            self.tools.making.expect({plan.key: plan.size for plan in plans})
+            if self.destination:
+                self.tools.sending.expect({plan.key: plan.size for plan in here})
+            yield {plan: self.workshop.layer(plan, partial(self._begin, plan)) for plan in plans}
+
+    def one(self, plan: LayerPlan) -> Layer:
+        """The layer of ``plan``, made here, once more if need be."""
+        if plan.kind == "files":
+            return write(self.tools, plan, placed([source_entries(self.source)], self.recipe.lock.image))
+        with self._maker() as maker:
+            return maker.make(plan, self.asked)
+
+    def _maker(self) -> contextlib.AbstractContextManager[Maker]:
+        return self.workshop.maker(self.tools, self.recipe, self.asked, anew=self.anew)
+
+    def _is_sent(self, plan: LayerPlan) -> bool:
+        return self.workshop.cluster is not None and is_portable(plan)
+
+    def _begin(self, plan: LayerPlan) -> Future[Layer]:
+        if self._is_sent(plan):
+            return self._sent(plan)
+        return self.workshop.here(partial(self._made, plan))
+
+    # -- here ------------------------------------------------------------------------------------------
+
+    def _made(self, plan: LayerPlan) -> Layer:
+        try:
+            layer = self.one(plan)
+            self.tools.making.came({plan.key: layer.descriptor.size})
+            if self.destination:
+                self._put(plan, layer, self.destination)
+            return layer
+        finally:
+            self.tools.fetching.failed(pin.digest for pin in plan.pins)
+            self.tools.making.failed([plan.key])
+            self.tools.sending.failed([plan.key])
+
+    def _put(self, plan: LayerPlan, layer: Layer, destination: Destination) -> None:
+        sent: list[int] = []
+        blob = store_source(self.tools.store).blob(layer.descriptor)
+        # By a crew's thread, which is left behind when it hangs.
+        Crew.run(lambda blob: destination.put(blob, sent.append), [blob])
+        if sent:
+            self.tools.sending.came({plan.key: sum(sent)})
+
+    # -- elsewhere -------------------------------------------------------------------------------------
+
+    def _sent(self, plan: LayerPlan) -> Future[Layer]:
+        cluster, destination = self.workshop.cluster, self.destination
+        assert cluster is not None  # noqa: S101 - who sends has a cluster
+        assert destination is not None  # noqa: S101 - and what is built on one is published
+        job = Job(
+            recipe=self.recipe, plan=plan, asked=self.asked, fqn=destination.fqn, anew=self.anew,
+            expired_indexes=self.tools.expired_indexes,
+        )  # fmt: skip
+        edition, packed = job.packed()
+        ended = cluster.submit(done, edition, packed)
+        return self.workshop.after(ended, partial(self._came, plan, destination))
+
+    def _came(self, plan: LayerPlan, destination: Destination, ended: Future[Done]) -> Layer:
+        """What a worker has made is in the registry, and known here like one's own."""
+        try:
+            told = ended.result()
+            destination.note([told.layer.descriptor.digest])
+            for warning in told.warnings:
+                self.tools.listener(warning)
+            for key, record in told.names.items():
+                self.tools.store.keep_record("files", key, record)
+            self.tools.making.came({plan.key: told.layer.descriptor.size})
+            return told.layer
+        finally:
+            self.tools.making.failed([plan.key])

@@ -1,0 +1,153 @@
+"""Real flytekits, each in an environment of its own beside this checkout, and projects that use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uv
+
+__all__ = ["VERSIONS", "Flytekit", "Project", "image_spec", "install", "workflow"]
+
+VERSIONS = ("1.15.4", "1.16.31")
+"""The oldest that is served, and the newest that was there when this was written."""
+
+_ROOT = Path(__file__).parents[1]
+
+# Prints the image of each task of a package that `pyflyte package` or `serialize` wrote, by the task's name.
+_IMAGES = """\
+import io, json, pathlib, sys, tarfile
+from flyteidl.admin.task_pb2 import TaskSpec
+path = pathlib.Path(sys.argv[1])
+if path.is_dir():
+    files = [part.read_bytes() for part in sorted(path.glob("*_1.pb"))]
+else:
+    with tarfile.open(path) as tar:
+        files = [tar.extractfile(name).read() for name in tar.getnames() if name.endswith("_1.pb")]
+specs = [TaskSpec.FromString(data) for data in files]
+print(json.dumps({spec.template.id.name: spec.template.container.image for spec in specs}))
+"""
+
+
+# Of what `Case` has the packages of, so that it is built in a moment.
+_FIELDS: Mapping[str, Any] = {
+    "name": "demo",
+    "builder": "taskimage",
+    "python_version": "3.11",
+    "platform": "linux/amd64",
+    "packages": ["demo"],
+    "builder_options": {"taskimage": {"runtime": "none", "bytecode": False}},
+}
+
+_WORKFLOW = """\
+from flytekit import ImageSpec, task, workflow
+
+spec = {spec}
+
+
+@task(container_image=spec)
+def add(a: int) -> int:
+    return a + 1
+
+
+@workflow
+def flow(a: int = 1) -> int:
+    return add(a=a)
+"""
+
+
+def image_spec(**fields: Any) -> str:
+    """The expression of a small ImageSpec, with ``fields`` in place of its own; None takes one away.
+
+    A value that is such an expression itself, as of a base image, is written as it is.
+    """
+    values = {name: value for name, value in {**_FIELDS, **fields}.items() if value is not None}
+    return f"ImageSpec({', '.join(f'{name}={_expression(value)}' for name, value in values.items())})"
+
+
+def _expression(value: Any) -> str:
+    return value if isinstance(value, str) and value.startswith("ImageSpec(") else repr(value)
+
+
+def workflow(**fields: Any) -> str:
+    """A module with the workflow ``flow`` of the task ``add``, whose image is of the small ImageSpec ``spec``."""
+    return _WORKFLOW.format(spec=image_spec(**fields))
+
+
+@dataclass(frozen=True)
+class Flytekit:
+    """A virtual environment, in ``folder``, with flytekit ``version`` and this checkout."""
+
+    version: str
+    folder: Path
+
+    def program(self, name: str) -> str:
+        """The path of a program in it."""
+        return str(self.folder / "bin" / name)
+
+
+def install(version: str, folder: Path) -> Flytekit:
+    """A new environment with flytekit ``version`` in ``folder``, for the Python that runs."""
+    uv_command = uv.find_uv_bin()
+    for words in (
+        ("venv", "--quiet", "--no-project", "--no-config", "--python", sys.executable, str(folder)),
+        ("pip", "install", "--quiet", "--no-config", "--python", str(folder), f"flytekit=={version}", str(_ROOT)),
+    ):  # fmt: skip
+        subprocess.run([uv_command, *words], check=True, capture_output=True)
+    return Flytekit(version, folder)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with workflows, in which a flytekit is used; ``environ`` is all that its processes see."""
+
+    flytekit: Flytekit
+    folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, name: str, text: str) -> Path:
+        """A file of the project."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def __call__(self, program: str, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """What came of a program of the environment, run in the folder."""
+        return subprocess.run(
+            [self.flytekit.program(program), *words],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], **self.environ, **environ},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    def succeed(self, program: str, *words: str, **environ: str) -> str:
+        """What a program prints on standard output; it succeeds."""
+        done = self(program, *words, **environ)
+        assert done.returncode == 0, f"{program} {' '.join(words)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def python(self, program: str, **environ: str) -> str:
+        """What a Python program prints."""
+        return self.succeed("python", "-c", program, **environ).strip()
+
+    def fails(self, *words: str, **environ: str) -> str:
+        """What ``pyflyte`` says, in lines that are not wrapped, when it fails; no traceback is among it."""
+        done = self("pyflyte", *words, **{"COLUMNS": "500", **environ})
+        assert done.returncode not in (0, None), done.stdout
+        assert "Traceback" not in done.stdout + done.stderr
+        return done.stderr
+
+    def images(self, package: Path) -> dict[str, str]:
+        """The image of each task in a package, or in a folder of protobufs, by the task's name."""
+        images: dict[str, str] = json.loads(self.succeed("python", "-c", _IMAGES, str(package)))
+        return images
