@@ -15,15 +15,16 @@ from taskimage.model.shown import shown
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Cluster"]
+__all__ = ["ANSWER", "PATIENCE", "Cluster"]
 
 T = TypeVar("T")
 
 _SCHEME: Final = "dask:"
 _TRANSPORTS: Final = ("tcp://", "tls://", "ws://", "wss://")
-# Seconds for the scheduler to answer, and for a first or a new worker to come when there is none.
-_ANSWER: Final = 10
-_PATIENCE: Final = 60.0
+ANSWER: Final = 10.0
+"""Seconds for a scheduler to answer."""
+PATIENCE: Final = 60.0
+"""Seconds for a first or a new worker to come when there is none."""
 _LOOK: Final = 2.0
 
 
@@ -32,7 +33,6 @@ class Cluster(contextlib.ExitStack):
 
     Args:
         address: ``dask:tcp://HOST:PORT``.
-        patience: Seconds to wait while there is no worker.
 
     Raises:
         BadInput: That is no such address.
@@ -40,12 +40,11 @@ class Cluster(contextlib.ExitStack):
         Unreachable: No scheduler answers.
     """
 
-    def __init__(self, address: str, *, patience: float = _PATIENCE) -> None:
+    def __init__(self, address: str) -> None:
         super().__init__()
         self.address = _parsed(address)
-        self._patience = patience
         self._client = self._connected()
-        self.callback(self._client.close, timeout=_ANSWER)
+        self.callback(self._client.close, timeout=ANSWER)
         self._executor = self._client.get_executor(pure=False)
         self.callback(self._executor.shutdown, wait=False)
         self._looking = threading.Lock()
@@ -77,7 +76,7 @@ class Cluster(contextlib.ExitStack):
             if self._workers():
                 self._seen = now
             waited = now - self._seen
-        if waited > self._patience:
+        if waited > PATIENCE:
             raise Unreachable(
                 f"there has been no worker at {self.address} for {waited:.0f} seconds",
                 hint=f"start some: dask worker {self.address}",
@@ -98,7 +97,7 @@ class Cluster(contextlib.ExitStack):
                 hint="pip install 'taskimage[dask]'",
             ) from error
         try:
-            return Client(self.address, timeout=_ANSWER, set_as_default=False)
+            return Client(self.address, timeout=ANSWER, set_as_default=False)
         except (OSError, ValueError) as error:  # TimeoutError is an OSError
             raise Unreachable(
                 f"no Dask scheduler answers at {self.address}: {error}",
