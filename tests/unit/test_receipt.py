@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -56,8 +57,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was decided anew: the paths of specs, while the test runs."""
-    from taskimage.verbs import fleet as module
-
+    module = importlib.import_module("taskimage.verbs.fleet")
     seen: list[str] = []
     real = module.load_spec
 

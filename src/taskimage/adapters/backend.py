@@ -12,6 +12,7 @@ from typing import Final
 
 from taskimage.adapters import wheel_backend
 from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume
+from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import ExecutionConfig
 from taskimage.model.shown import last_lines
@@ -46,8 +47,6 @@ class Backend:
 
         ``base`` says how a container of its base image starts.
         """
-        import uv
-
         folder, own = scratch / "tmp", scratch / "sandbox"
         for path in (own, folder / "out", folder / "home", folder / "wheels"):
             path.mkdir(parents=True)
@@ -61,7 +60,7 @@ class Backend:
             "given": self.given,
         }
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        program = Volume(Path(uv.find_uv_bin()), "/usr/bin/uv", read_only=True)
+        program = Volume(Path(uv_program()), "/usr/bin/uv", read_only=True)
         return Job(
             root=root,
             argv=[python, "-I", f"{_FOLDER}/{_SCRIPT}"],

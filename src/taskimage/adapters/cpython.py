@@ -15,6 +15,7 @@ from typing import Any
 
 from taskimage.adapters.http import Fetch, Http
 from taskimage.adapters.store import Store
+from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, NotFound, TaskImageError
 from taskimage.model.lock import PythonPin
@@ -108,10 +109,8 @@ class CPython:
 
     @cached_property
     def _list(self) -> Sequence[Mapping[str, Any]]:
-        import uv
-
         command = [
-            uv.find_uv_bin(), "python", "list", "--no-config", "--offline", "--only-downloads",
+            uv_program(), "python", "list", "--no-config", "--offline", "--only-downloads",
             "--all-platforms", "--all-arches", "--all-versions", "--output-format", "json",
         ]  # fmt: skip
         # uv applies its settings to the list; the addresses that belong in a lock are those without any.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from taskimage.adapters.sandbox import Ended, Sandbox, Volume
+from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Done, Started, counted
@@ -147,9 +148,7 @@ def _programs(spec: ImageSpec) -> tuple[Volume, ...]:
     """What commands find beside what the image has."""
     if not _names_uv(spec):
         return ()
-    from uv import find_uv_bin
-
-    return (Volume(Path(find_uv_bin()), "/usr/bin/uv", read_only=True),)
+    return (Volume(Path(uv_program()), "/usr/bin/uv", read_only=True),)
 
 
 def _place(spec: ImageSpec, index: int) -> str | None:

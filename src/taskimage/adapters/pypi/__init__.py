@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +77,8 @@ class PyPI:
         self._offline = offline
         self._listener = listener
         self._hold = hold
+        self._default = ""
+        self._asking = threading.Lock()
 
     # -- resolving -------------------------------------------------------------------------------------
 
@@ -140,7 +144,7 @@ class PyPI:
         kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
         with self._uv(asked.options) as uv:
-            wheels, used = self._resolved(uv, wanted, _addressed(known, uv), target, kept, base, sdists)
+            wheels, used = self._resolved(uv, wanted, self._addressed(known, uv), target, kept, base, sdists)
         self._check(wheels, target)
         for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
             self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
@@ -301,14 +305,25 @@ class PyPI:
         """The indexes of what is ``asked``, with their addresses."""
         if locked_in(asked.requirements):
             return self._locations(uv, asked).known
-        return _addressed(self._indexes(asked, self._requirements(asked)), uv)
+        return self._addressed(self._indexes(asked, self._requirements(asked)), uv)
+
+    def _addressed(self, known: Sequence[Index], uv: Uv) -> tuple[Index, ...]:
+        """``known`` with the address of uv's own default, where that is the default."""
+        *extras, default = known
+        return (*extras, default if default.url else replace(default, url=self._default_index(uv)))
+
+    def _default_index(self, uv: Uv) -> str:
+        """The address of uv's own default, for which it is run once."""
+        with self._asking:
+            self._default = self._default or uv.default_index()
+            return self._default
 
     def _locations(self, uv: Uv, asked: Asked) -> Locations:
         from taskimage.adapters.pypi.locked import Locations, registries
 
         found = registries(read_lock(asked.requirements), index_names(asked.requirements))
         known = indexes(asked, self._environ, found=found)
-        return Locations(_addressed(known, uv), uv.default_index)
+        return Locations(self._addressed(known, uv), partial(self._default_index, uv))
 
     def metadata(self, pins: Sequence[WheelPin], asked: Asked) -> dict[Digest, bytes]:
         """The METADATA of the wheels ``pins`` by their digests, where the store or an index has it.
@@ -323,9 +338,3 @@ class PyPI:
         if missing and not self._offline:
             found |= published_metadata(self._http, self._places(missing, asked).sources)
         return found
-
-
-def _addressed(known: Sequence[Index], uv: Uv) -> tuple[Index, ...]:
-    """``known`` with the address of uv's own default, where that is the default."""
-    *extras, default = known
-    return (*extras, default if default.url else replace(default, url=uv.default_index()))

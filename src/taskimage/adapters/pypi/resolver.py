@@ -23,6 +23,7 @@ from taskimage.adapters.pypi.installed import Installed
 from taskimage.adapters.pypi.requirements import Requirements
 from taskimage.adapters.pypi.sdists import Sdists
 from taskimage.adapters.pypi.target import Target
+from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.errors import CannotBuild
 
 if TYPE_CHECKING:
@@ -187,10 +188,8 @@ class Uv:
         (self._folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def _run(self, *arguments: str, indexes: Sequence[Index] = ()) -> str:
-        import uv
-
         command = [
-            uv.find_uv_bin(), "pip", "compile", "--quiet", *self._configuration(indexes), "--no-progress",
+            uv_program(), "pip", "compile", "--quiet", *self._configuration(indexes), "--no-progress",
             "--no-header", "--color", "never", "--python", sys.executable, "--no-python-downloads",
             *(["--offline"] if self._offline else []), *arguments,
         ]  # fmt: skip
