@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,78 @@ def test_what_a_lock_chose_is_fetched_by_its_addresses(store: Store, project: Pa
     assert {store.input_path(pin.digest).stat().st_size for pin in pins.values()} == {
         pin.size for pin in pins.values()
     }
+
+
+POETRY = """\
+[project]
+name = "demo"
+version = "0.1"
+requires-python = ">=3.11,<3.14"
+dependencies = [
+    "click>=8,<9", "colorama; sys_platform == 'win32'", "uvicorn[standard]",
+    "numpy<2; python_version < '3.12'", "numpy>=2; python_version >= '3.12'",
+]
+[project.optional-dependencies]
+cli = ["rich>=13"]
+[tool.poetry]
+package-mode = false
+[tool.poetry.group.dev.dependencies]
+pytest = "*"
+[tool.poetry.group.docs]
+optional = true
+[tool.poetry.group.docs.dependencies]
+attrs = "*"
+"""
+
+
+def run_poetry(folder: Path, *words: str) -> str:
+    environ = {**os.environ, "POETRY_VIRTUALENVS_CREATE": "false", "POETRY_CACHE_DIR": str(folder / "cache")}
+    return subprocess.run(
+        [
+            uv.find_uv_bin(), "run", "--quiet", "--no-project", "--python", sys.executable,
+            "--with", "poetry==2.5.1", "--with", "poetry-plugin-export==1.10.1", "poetry", "--no-ansi", *words,
+        ],
+        cwd=folder, env=environ, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def poetry_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("poetry")
+    (folder / "empty.in").write_text("")
+    told = run_uv(folder, "pip", "compile", "--no-config", "--emit-index-url", "empty.in")
+    # By its pages alone, which every mirror has.
+    index = re.search(r"^--(?:default-index|index-url)[ =](\S+)", told, re.MULTILINE)
+    assert index is not None
+    source = f'[[tool.poetry.source]]\nname = "pages"\nurl = "{index[1]}"\n'
+    (folder / "pyproject.toml").write_text(POETRY + source)
+    run_poetry(folder, "lock")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "exported"),
+    [
+        ("--only main --extras cli", "--only main --extras cli"),
+        ("--with docs --without dev", "--with docs"),
+    ],
+)
+def test_a_poetry_lock_selects_what_poetry_exports(
+    store: Store, poetry_project: Path, options: str, exported: str
+) -> None:
+    """A marker stands beside each package, and the digests of the files that it may be."""
+    text = run_poetry(poetry_project, "export", *exported.split())
+    wanted: dict[str, set[str]] = {}
+    for entry in text.replace("\\\n", " ").splitlines():
+        line, *hashes = (part.strip() for part in entry.split("--hash=sha256:"))
+        if line and not line.startswith("--"):
+            wanted[line] = set(hashes)
+    for target in (TARGETS[0], TARGETS[-1]):
+        expected = {
+            f"{one.name}{one.specifier}": hashes
+            for line, hashes in wanted.items()
+            if (one := Requirement(line)).marker is None or one.marker.evaluate(target.environment)
+        }
+        found = ours(store, poetry_project, "poetry.lock", target, options)
+        assert {f"{pin.name}=={pin.version}" for pin in found.values()} == expected.keys()
+        assert all(pin.digest.hex in expected[f"{pin.name}=={pin.version}"] for pin in found.values())

@@ -347,7 +347,12 @@ def test_where_a_lock_must_be_and_is_none_the_command_that_makes_it_is_told(case
 
 REMADE = "hint: restore it, or remove it and make it anew with `taskimage lock`"
 BROKEN_LOCKS: dict[str, tuple[Callable[[str], str], str, str]] = {
-    "no TOML": (lambda text: f"{text}<<<<<<< ours\n", "not a lock: ", REMADE),
+    "no TOML": (lambda text: f"{text}<\n", "not a lock: ", REMADE),
+    "a merge in conflict": (
+        lambda text: f"{text}<<<<<<< ours\n",
+        "not a lock: ",
+        "hint: a merge stopped here: take either side's lock",
+    ),
     "empty": (lambda _: "", "not a lock: it has no lock-version", REMADE),
     "a key too many": (lambda text: text.replace("size =", "bytes =", 1), "'bytes' is no key", REMADE),
     "no digest": (lambda text: text.replace('sha256 = "', 'sha256 = "x', 1), "not a digest: ", REMADE),

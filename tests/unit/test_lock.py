@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.case import Case
@@ -76,6 +77,13 @@ def test_one_package_is_upgraded_by_name(two: Case) -> None:
     assert wheels(two) == {"a": "1.0", "b": "2.0"}
 
 
+def test_a_name_that_is_nowhere_in_the_lock_is_told(two: Case) -> None:
+    code, _, err = two.run("lock", "-P", "B", "-P", "bee", "-P", "libc6", str(two.spec_path))
+    assert (code, wheels(two)) == (0, {"a": "1.0", "b": "2.0"})
+    assert "has no package 'bee' to upgrade" in err
+    assert err.count("to upgrade") == 1
+
+
 def test_an_older_lock_is_compared_with(two: Case, tmp_path: Path) -> None:
     old = tmp_path / "old.lock.toml"
     old.write_bytes(lock_path(two.spec_path).read_bytes())
@@ -92,6 +100,7 @@ def test_check_says_what_is_stale_and_writes_nothing(two: Case) -> None:
     code, out, err = two.run("lock", "--check", str(two.spec_path))
     assert (code, out) == (1, "")
     assert "packages: 'c' is wanted and not locked" in err
+    assert f"run `taskimage lock {two.spec_path}`" in err
     assert lock_path(two.spec_path).read_bytes() == before
 
 
@@ -230,6 +239,85 @@ def test_several_specs_read_an_index_once(case: Case) -> None:
     assert (code, len(out.splitlines())) == (0, 2), err
     asked = [path for path in case.mirror.asked if "dists" in path]
     assert len(asked) == len(set(asked))
+
+
+@pytest.fixture
+def five(case: Case) -> list[Path]:
+    """Five specs that share a chain of packages; two of them want the same, and each other one something of its own."""
+    for number in range(6):
+        case.index.add(f"chain{number}", "1.0", needs=[f"chain{number + 1}"] if number < 5 else [])
+    paths = []
+    for number, own in enumerate(("", "", "own2", "own3", "own4")):
+        if own:
+            case.index.add(own, "1.0")
+        case.spec(name=f"n{number}", packages=["chain0", *filter(None, [own])])
+        paths.append(case.spec_path.with_name(f"s{number}.yaml"))
+        case.spec_path.rename(paths[-1])
+    return paths
+
+
+def test_what_several_specs_share_is_asked_for_once(case: Case, five: list[Path]) -> None:
+    """Of an index that lets nothing be cached, too: pages, metadata, sizes."""
+    code, _, err = case.run("lock", *map(str, five))
+    assert code == 0, err
+    together = len(case.index.asked)
+    case.index.asked.clear()
+    case.use_another_store()
+    code, _, err = case.run("lock", "-U", str(five[0]))
+    assert code == 0, err
+    alone = len(case.index.asked)
+    # A page, metadata, and the wheel's size or bound of each of three more packages.
+    assert together <= alone + 3 * 4
+
+
+def test_what_is_wanted_twice_is_resolved_once(
+    case: Case, five: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from taskimage.adapters.pypi import PyPI
+
+    calls: list[int] = []
+    resolve = PyPI.resolve
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        calls.append(1)
+        return resolve(*arguments, **more)
+
+    monkeypatch.setattr(PyPI, "resolve", counted)
+    assert case.run("lock", *map(str, five))[0] == 0
+    assert len(calls) == 4
+    first, second = (lock_path(path).read_text() for path in five[:2])
+    assert first == second
+
+
+def test_specs_in_one_call_see_an_index_as_it_is_at_one_moment(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is released while they are locked is for none of them, or for all."""
+    other = case.spec_path.with_name("other.yaml")
+    case.index.add("more", "1.0", needs=["demo"])
+    other.write_text(case.spec_path.read_text().replace('"demo"\n ]', '"more"\n ]'))
+    answer = case.index.answer
+
+    def released(path: str, login: str) -> tuple[int, str, bytes]:
+        if path.startswith("/simple/more"):
+            case.index.add("demo", "9.0")
+        return answer(path, login)
+
+    monkeypatch.setattr(case.index, "answer", released)
+    assert case.run("lock", str(case.spec_path), str(other))[0] == 0
+    for path in (case.spec_path, other):
+        assert "demo-1.0-" in lock_path(path).read_text()
+
+
+def test_several_specs_have_the_password_of_their_index(case: Case) -> None:
+    url = case.index.with_login()
+    paths = []
+    for number in range(2):
+        case.index.add(f"p{number}", "1.0")
+        case.spec(packages=["demo", f"p{number}"], pip_extra_index_url=[url])
+        paths.append(str(case.spec_path.rename(case.spec_path.with_name(f"s{number}.yaml"))))
+    code, _, err = case.run("lock", *paths, UV_DEFAULT_INDEX="http://127.0.0.1:9/simple")
+    assert code == 0, err
 
 
 def test_a_lock_is_the_same_alone_and_among_others(case: Case) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -180,3 +181,11 @@ def test_other_bytes_of_one_version_are_told_by_their_digests() -> None:
     assert diff(LOCK, dataclasses.replace(LOCK, platforms=(platform,))) == (
         f"~ linux/amd64 wheel idna 3.10 ({WHEEL.digest.short} -> {other.digest.short}, 70.4 kB)",
     )
+
+
+@pytest.mark.parametrize("kind", [str, str.encode])
+def test_a_lock_that_a_merge_left_in_conflict_says_how_to_go_on(kind: Callable[[str], str | bytes]) -> None:
+    text = 'lock-version = 1\n<<<<<<< HEAD\npython = "3.11"\n=======\npython = "3.12"\n>>>>>>> other\n'
+    with pytest.raises(BadInput, match="not a lock") as caught:
+        loads(kind(text), where="image.lock.toml")
+    assert "take either side's lock whole" in str(caught.value)

@@ -97,6 +97,55 @@ def test_a_lock_is_fresh_until_the_base_wants_something_else(nested: Case) -> No
     nested.build()
 
 
+def test_lock_check_looks_into_the_base(nested: Case) -> None:
+    nested.lock()
+    assert nested.run("lock", "--check", str(nested.spec_path))[0] == 0
+    nested.spec(base_image={**BELOW, "packages": ["demo==1.0"]}, packages=["other"], apt_packages=[])
+    code, out, err = nested.run("lock", "--check", str(nested.spec_path))
+    assert (code, out) == (1, "")
+    assert "base_image: packages: 'demo==1.0' is wanted and not locked" in err
+
+
+def test_check_looks_into_the_base_and_builds_nothing(nested: Case) -> None:
+    code, out, err = nested.run("check", str(nested.spec_path))
+    assert code == 0, err
+    assert [line for line in out.splitlines() if "sandbox" not in line] == [
+        "ok      base_image: Debian bookworm for linux/amd64: has Python 3.11.2 and 21 packages",
+        "ok      base_image: Python packages for linux/amd64: 1 wheel, one for each package",
+        "ok      Debian bookworm for linux/amd64: has Python 3.11.2 and 21 packages",
+        "ok      Python packages for linux/amd64: 1 wheel, one for each package",
+    ]
+    assert not (nested.home / "oci").exists()
+    nested.lock()
+    assert nested.run("check", str(nested.spec_path))[:2] == (0, out)
+
+
+@pytest.mark.parametrize(
+    ("base", "above", "place"),
+    [
+        ({"packages": ["nowhere"]}, {}, "base_image: Python packages"),
+        ({"apt_packages": ["nowhere"]}, {}, "base_image: Debian bookworm"),
+        ({}, {"packages": ["nowhere"]}, "Python packages"),
+    ],
+)
+def test_check_names_what_cannot_be_had_and_for_which_of_them(
+    nested: Case, base: dict[str, object], above: dict[str, object], place: str
+) -> None:
+    nested.spec(**{"base_image": {**BELOW, **base}, "packages": ["other"], "apt_packages": [], **above})
+    code, out, _ = nested.run("check", str(nested.spec_path))
+    assert code == 3
+    problems = [line for line in out.splitlines() if line.startswith("PROBLEM")]
+    assert problems[0].startswith(f"PROBLEM {place} for linux/amd64: ")
+
+
+def test_check_asks_whether_both_may_be_pushed(nested: Case, registry: Registry) -> None:
+    nested.spec(base_image=BELOW, packages=["other"], apt_packages=[], registry=registry.host)
+    code, out, _ = nested.run("check", str(nested.spec_path))
+    assert code == 0
+    for subject in (f"base_image: registry {registry.host}/below", f"registry {registry.host}/demo"):
+        assert f"ok      {subject}: takes a push" in out.splitlines()
+
+
 def test_a_base_that_its_inputs_no_longer_give_is_told_and_locked_again(nested: Case) -> None:
     """What a base copies is no part of a lock, and moves its digest."""
     (nested.folder / "data.txt").write_text("one")

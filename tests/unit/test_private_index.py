@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from tests.canary import SECRETS, everything_below
 from tests.case import Case
 from tests.sources import CANARY
 
 from taskimage.adapters.pypi.secrets import with_secrets
 from taskimage.model.errors import BadInput, NotFound
 from taskimage.model.spec.secretkind import SecretKind
-
-SECRETS = tuple(
-    text.encode()
-    for text in (CANARY, quote(CANARY, safe=""), "s3cr3t", base64.b64encode(f"me:{CANARY}".encode()).decode())
-)
-
-
-def everything_below(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Each file with its name and bytes; what is compressed (layers, caches) unpacked as well."""
-    for path in folder.rglob("*"):
-        yield str(path), str(path).encode()
-        if path.is_file():
-            data = path.read_bytes()
-            yield str(path), data
-            if data.startswith(b"\x1f\x8b"):
-                yield f"{path}, unpacked", gzip.decompress(data)
 
 
 @pytest.mark.parametrize(

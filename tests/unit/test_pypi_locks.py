@@ -374,6 +374,8 @@ def toml(document: dict[str, Any]) -> str:
         ("--extras more", {"app", "dep", "quick", "old", "tester", "bonus"}),
         ("--with docs --without dev", {"app", "dep", "quick", "old", "writer"}),
         ("--only main", {"app", "dep", "quick", "old"}),
+        ("--only main --extras more", {"app", "dep", "quick", "old", "bonus"}),
+        ("--only docs --extras more", {"writer"}),
     ],
 )
 def test_of_a_poetry_lock_is_installed_what_poetry_install_would(  # noqa: PLR0917 - a table

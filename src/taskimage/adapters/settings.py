@@ -9,7 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+<<<<<<< HEAD
 from taskimage.adapters.userfolders import config_path
+=======
+from taskimage.adapters.userfolders import caches, configuration
+from taskimage.adapters.witness import saw
+>>>>>>> main
 from taskimage.model.errors import BadInput
 
 __all__ = ["RegistrySettings", "Settings", "flag"]
@@ -75,7 +80,7 @@ class Settings:
         if epoch and not epoch.isdecimal():
             raise BadInput(f"SOURCE_DATE_EPOCH is {epoch!r}; wanted seconds since 1970 as a whole number")
         return cls(
-            home=Path(home).expanduser() if home else _default_home(),
+            home=Path(home).expanduser() if home else _default_home(env),
             registry=env.get("TASKIMAGE_REGISTRY") or config.get("registry"),
             debian_mirrors=tuple(mirrors.replace(",", " ").split())
             if mirrors is not None
@@ -101,7 +106,10 @@ def flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     raise BadInput(f"{name} is {value!r}; wanted 1 or 0")
 
 
-def _default_home() -> Path:
+def _default_home(env: Mapping[str, str]) -> Path:
+    # Spelled out for the usual case, since platformdirs takes a while to import.
+    if sys.platform == "linux":
+        return caches(env) / "taskimage"
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("taskimage", appauthor=False))
@@ -174,7 +182,21 @@ def _check(table: Mapping[str, Any], kinds: _Kinds, path: Path, *, below: str = 
             raise BadInput(f"{below}{key} is {shown(value)}; wanted {wanted}", where=str(path))
 
 
+<<<<<<< HEAD
+=======
+def _config_path(env: Mapping[str, str]) -> Path:
+    if sys.platform == "linux":
+        base = configuration(env) / "taskimage"
+    else:
+        import platformdirs
+
+        base = Path(platformdirs.user_config_dir("taskimage", appauthor=False))
+    return base / "config.toml"
+
+
+>>>>>>> main
 def _config_file(path: Path) -> Mapping[str, Any]:
+    saw(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):

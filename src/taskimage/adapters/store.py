@@ -4,7 +4,7 @@
       oci/               an OCI image layout: layers, configs, manifests, index.json
       indexes/debian/    signed indexes of suites, and their packages as SQLite files
       inputs/sha256/     what was fetched: wheels, .debs, interpreters
-      records/KIND/      small JSON records, by key: layers, images, resolutions, addresses
+      records/KIND/      small JSON records, by key: layers, images, resolutions, addresses, receipts
       bytecode/          what was compiled of each wheel; interpreters/ has what compiled it
       roots/             unpacked images, for running
       uv/                uv's own cache
@@ -168,6 +168,14 @@ class Store:
         with self._pending() as pending:
             pending.write(data)
             self._rename(pending, path)
+
+    def move_in(self, made: Path, path: Path) -> None:
+        """Put the file ``made``, from a `temporary_directory`, at ``path``, which lies in the store, in one step."""
+        self._make(path.parent)
+        with made.open("rb") as file:
+            os.fsync(file.fileno())
+        made.chmod(0o644)
+        made.rename(path)
 
     def temporary_directory(self) -> tempfile.TemporaryDirectory[str]:
         """A folder on the store's file system that is removed when it is closed."""

@@ -6,7 +6,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+<<<<<<< HEAD
 __all__ = ["config_path", "configuration", "home"]
+=======
+__all__ = ["caches", "configuration", "home"]
+>>>>>>> main
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -20,6 +24,7 @@ def configuration(environ: Mapping[str, str]) -> Path:
     return Path(folder) if folder else home(environ) / ".config"
 
 
+<<<<<<< HEAD
 def config_path(environ: Mapping[str, str]) -> Path:
     """Where the settings of this program are, or would be."""
     # Spelled out for the usual case, since platformdirs takes a while to import.
@@ -30,3 +35,9 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
         base = Path(platformdirs.user_config_dir("taskimage", appauthor=False))
     return base / "config.toml"
+=======
+def caches(environ: Mapping[str, str]) -> Path:
+    """Where programs keep what they can make again (XDG Base Directory Specification)."""
+    folder = (environ.get("XDG_CACHE_HOME") or "").strip()
+    return Path(folder) if folder else home(environ) / ".cache"
+>>>>>>> main

@@ -6,10 +6,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from taskimage.cli.errors import exit_code_of, fail
-from taskimage.cli.parser import Parser, did_you_mean
+if TYPE_CHECKING:
+    from taskimage.cli.parser import Parser
+
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -73,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except BaseException as error:  # noqa: BLE001 -- the last place where anything can be said
+        from taskimage.cli.errors import exit_code_of, fail
+
         fail(error)
         return exit_code_of(error)
     return code
@@ -96,5 +99,7 @@ def _dispatch(words: Sequence[str]) -> int:
     if not words:
         print(_HELP.format(commands=commands), end="", file=sys.stderr)
         return 2
+    from taskimage.cli.parser import did_you_mean
+
     kind = "option" if first.startswith("-") else "command"
     raise did_you_mean(kind, first, (*COMMANDS, "--help", "--version"), hint="see: taskimage --help")

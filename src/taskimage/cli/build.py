@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from taskimage.adapters.atomic import replacing
 from taskimage.adapters.settings import Settings
-from taskimage.cli.parser import Parser, platforms
-from taskimage.cli.progress import progress
-from taskimage.cli.results import each, show
-from taskimage.model.errors import BadInput
-from taskimage.model.events import Notice
+from taskimage.adapters.witness import watching
+from taskimage.cli.errors import warn
+from taskimage.cli.results import show
+from taskimage.verbs.receipt import answer, question
 
+TYPE_CHECKING = False  # spelled out: what a build waits for when nothing has changed is imports
 if TYPE_CHECKING:
-    from taskimage.verbs.export import Output
+    from argparse import Namespace
+
+    from taskimage.cli.parser import Parser
+    from taskimage.verbs.receipt import Receipt
 
 __all__ = ["execute", "parser"]
 
 
 def parser() -> Parser:
     """The arguments of ``build``."""
+    from taskimage.cli.parser import Parser
+
     made = Parser(
         "build",
         "Build the image of a YAML file, from its lock where it has one, publish it when it has a registry, and\n"
@@ -80,67 +84,32 @@ def parser() -> Parser:
 
 def execute(words: Sequence[str]) -> int:
     """Print one line for each spec."""
-    values = parser().parse(words)
-    if values.dry_run and (values.output or values.image_refs or values.load):
-        raise BadInput("--dry-run makes nothing that --output, --load or --image-refs could take")
-    if values.dry_run:
-        return each(values.specs, lambda spec: _preview(spec, values))
-    output = _output(values.output) if values.output else None
-    if output and not output.holds_many and len(values.specs) > 1:
-        raise BadInput(f"{values.output!r} holds one image, and {len(values.specs)} SPECs are given")
-    references: list[str] = []
-    code = each(values.specs, lambda spec: _build(spec, values, output, references))
-    if values.image_refs is not None:
-        with replacing(values.image_refs) as file:
-            file.write("".join(f"{reference}\n" for reference in references).encode())
+    with watching() as witness:
+        settings = Settings.load()
+        asked = question(words, os.environ)
+        if receipt := answer(settings, asked):
+            _repeat(receipt)
+            return 0
+        values = parser().parse(words)
+        from taskimage.cli.building import Building
+
+        building = Building(values, settings)
+        code = building.all()
+        if code == 0 and witness.sure and not _does_more(values):
+            building.keep_receipt(asked, witness.marks)
     return code
 
 
-def _output(text: str) -> Output:
-    from taskimage.verbs.export import parse_output
-
-    return parse_output(text)
-
-
-def _build(spec: Path, values: Namespace, output: Output | None, references: list[str]) -> int:
-    from taskimage.verbs.build import build
-
-    settings = Settings.load()
-    with progress(quiet=values.quiet) as listener:
-        built = build(
-            spec, **_asked(values), push=values.push, keep=bool(output or values.load), cached=values.cached,
-            verify=values.verify, settings=settings, listener=listener,
-        )  # fmt: skip
-        if built.fresh:
-            where = "registry" if built.published else "store"
-            listener(Notice(f"nothing to do: the {where} has this image"))
-        if output is not None:
-            from taskimage.verbs.export import export
-
-            export(built, output, settings=settings, listener=listener)
-        if values.load:
-            from taskimage.verbs.export import load
-
-            load(built, settings=settings, listener=listener)
-    references.append(built.reference)
-    show(built.image.to_json() if values.json else built.reference)
-    return 0
+def _repeat(receipt: Receipt) -> None:
+    """Say again what the build said that left ``receipt``."""
+    for text, hint in receipt.warnings:
+        warn(text, hint)
+    for text in receipt.notices:
+        print(text, file=sys.stderr)
+    for line in receipt.lines:
+        show(line)
 
 
-def _preview(spec: Path, values: Namespace) -> int:
-    from taskimage.verbs.preview import preview
-
-    with progress(quiet=values.quiet) as listener:
-        found = preview(spec, **_asked(values), settings=Settings.load(), listener=listener)
-        for origin in found.layers:
-            listener(Notice(f"would make a layer: {origin}"))
-        listener(Notice(f"would fetch {found.fetches} packages, {found.bytes / 1e6:.1f} MB"))
-        listener(Notice(f"would make {len(found.layers)} layers; the store has {found.known_layers}"))
-    show(found.image.to_json() if values.json else found.image.full)
-    return 0
-
-
-def _asked(values: Namespace) -> dict[str, Any]:
-    """What building and previewing have in common, by the names of their arguments."""
-    names = ("root", "locked", "offline", "force", "registry", "tag")
-    return {**{name: getattr(values, name) for name in names}, "platform": platforms(values.platform)}
+def _does_more(values: Namespace) -> bool:
+    """Whether something is wanted even where the image is there."""
+    return any((values.output, values.image_refs, values.load, values.force, values.verify, values.dry_run))

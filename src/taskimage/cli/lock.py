@@ -62,7 +62,8 @@ def execute(words: Sequence[str]) -> int:
     from taskimage.verbs.tools import Tools
 
     with progress(quiet=values.quiet) as listener:
-        tools = Tools(settings=Settings.load(), listener=listener)
+        together = len(values.specs) > 1
+        tools = Tools(settings=Settings.load(), listener=listener, together=together)
         return each(values.specs, lambda spec: _lock(spec, values, tools))
 
 
@@ -90,18 +91,17 @@ def _lock(spec: Path, values: Namespace, tools: Tools) -> int:
 
 
 def _check(spec: Path, values: Namespace) -> int:
-    from taskimage.adapters.specfiles import load, requirements_of
-    from taskimage.model.lockfile import stale
-    from taskimage.verbs.lock import lock_path, read_lock, wants_of
+    from taskimage.adapters.specfiles import load
+    from taskimage.verbs.lock import lock_path, outdated, read_lock
 
     path = lock_path(spec)
     lock = read_lock(path)
     loaded = load(spec, root=values.root)
-    wants = wants_of(loaded.spec, requirements_of(loaded), lock)
-    differences = ("there is no lock",) if lock is None else stale(lock, wants)
+    differences = ("there is no lock",) if lock is None else outdated(loaded, lock)
     for line in differences:
         say("error", f"{path}: {line}")
     if differences:
+        say("hint", f"run `taskimage lock {spec}`, and commit what it writes")
         return 1
     show(str(path))
     return 0

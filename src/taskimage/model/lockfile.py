@@ -47,7 +47,7 @@ def loads(text: str | bytes, *, where: str) -> Lock:
     try:
         document = tomllib.loads(text if isinstance(text, str) else text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"not a lock: {error}", where=where, hint=_REMAKE) from error
+        raise BadInput(f"not a lock: {error}", where=where, hint=_hint(text)) from error
     _check_version(document, where)
     try:
         return _lock(document)
@@ -132,6 +132,13 @@ def _change(texts: Iterable[str]) -> str:
 
 def _size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB" if size else ""
+
+
+def _hint(text: str | bytes) -> str:
+    """What to do about ``text``, which is no TOML."""
+    if (b"\n<<<<<<< " in text) if isinstance(text, bytes) else ("\n<<<<<<< " in text):
+        return "a merge stopped here: take either side's lock whole, and `taskimage lock` adds what the other one wants"
+    return _REMAKE
 
 
 _REMAKE = "restore it, or remove it and make it anew with `taskimage lock`"

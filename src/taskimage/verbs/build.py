@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from taskimage.adapters import layout
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.store import Store
+from taskimage.adapters.witness import lost_sight
 from taskimage.model.errors import BadInput
 from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
@@ -94,6 +95,8 @@ def build(
     settings = settings or Settings.load()
     loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
     tools = Tools.of(loaded, settings=settings, listener=listener, offline=offline)
+    if tools.registry_config:
+        lost_sight()  # of who lets us in: a receipt is checked with the machine's own credentials
     wanted = order(tools, loaded, locked=locked or settings.locked, tag=tag)
     return build_ordered(tools, wanted, force=force, push=push, keep=keep, cached=cached, verify=verify)
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.sandbox import find_sandbox
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.specfiles import host_machine, requirements_of
+from taskimage.adapters.specfiles import LoadedSpec, host_machine, requirements_of
+from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.errors import TaskImageError
 from taskimage.model.events import Listener, counted, ignore
-from taskimage.model.lock import Wants
+from taskimage.model.lock import Lock, Wants
 from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
@@ -52,28 +53,21 @@ def check(
     """What a build of the spec in the YAML file ``path`` would find, in a fixed order.
 
     Looked at: whether the registry takes a push; for each platform whether Debian's archives or the base image
-    answer, and have what is named, and whether every Python package has a wheel; and the sandbox. Versions are
-    those of the lock where there is one. Nothing is made, and nothing is left in the registry. Arguments are as
+    answer, and have what is named, and whether every Python package has a wheel; and the sandbox. Where the base image
+    is a spec, all of that of the base too, before it. Versions are those of the lock where there is one. Nothing is made, and nothing is left in the registry. Arguments are as
     for `build`.
 
     Raises InvalidSpec and what else keeps the spec itself from being read.
     """
     settings = settings or Settings.load()
     loaded = load_spec(path, root=root, platform=platform, registry=registry, settings=settings)
-    spec = loaded.spec
-    check_served(spec)
+    check_served(loaded.spec)
     tools = Tools.of(loaded, settings=settings, listener=listener)
-    requirements = requirements_of(loaded)
-    lock = read_lock(lock_path(path))
-    wants = wants_of(spec, requirements, lock)
     questions: list[Callable[[], list[Finding]]] = []
-    if loaded.registry:
-        reference = Reference.parse(loaded.fqn)
-        questions.append(lambda: [_push(tools, reference)])
-    for text in wants.platforms:
-        resolving = Resolving(tools, spec, wants, requirements, Platform.parse(text), keep=lock)
-        questions.append(partial(_inputs, resolving, wants))
-    questions.append(lambda: [_commands(tools, spec) if spec.commands else _sandbox()])
+    for one in _levels(loaded, read_lock(lock_path(path))):
+        questions += _questions(tools, one)
+    if not loaded.spec.commands:
+        questions.append(lambda: [_sandbox()])
     found: dict[int, list[Finding]] = {}
 
     def ask(number: int) -> None:
@@ -81,6 +75,58 @@ def check(
 
     Crew.run(ask, range(len(questions)))
     return tuple(finding for number in sorted(found) for finding in found[number])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Level:
+    """A spec, or one that it stands on: ``place`` is where that is in the whole, "" at the top."""
+
+    loaded: LoadedSpec
+    requirements: Sequence[RequirementsFile]
+    wants: Wants
+    lock: Lock | None
+    place: str
+
+
+def _levels(loaded: LoadedSpec, lock: Lock | None, place: str = "") -> list[_Level]:
+    """``loaded`` and, before it, the specs that it stands on, the lowest first.
+
+    What a base that is not built yet will have is not known: each is asked about as if it stood on what that
+    stands on.
+    """
+    requirements = requirements_of(loaded)
+    wants = wants_of(loaded.spec, requirements, lock)
+    below: list[_Level] = []
+    if loaded.base is not None:
+        below = _levels(loaded.base, lock.base if lock else None, f"{place}base_image: ")
+        ground = below[-1].wants
+        wants = replace(
+            wants,
+            base_image=ground.base_image,
+            suite=ground.suite,
+            python=wants.python or ground.python,
+            python_exec="",
+        )
+    return [
+        *below,
+        _Level(loaded=loaded, requirements=requirements, wants=wants, lock=lock, place=place),
+    ]
+
+
+def _questions(tools: Tools, level: _Level) -> Iterator[Callable[[], list[Finding]]]:
+    loaded, spec = level.loaded, level.loaded.spec
+
+    def placed(ask: Callable[[], list[Finding]]) -> Callable[[], list[Finding]]:
+        return lambda: [replace(one, subject=f"{level.place}{one.subject}") for one in ask()]
+
+    if loaded.registry:
+        yield placed(lambda: [_push(tools, Reference.parse(loaded.fqn))])
+    for text in level.wants.platforms:
+        platform = Platform.parse(text)
+        resolving = Resolving(tools, spec, level.wants, level.requirements, platform, keep=level.lock)
+        yield placed(partial(_inputs, resolving, level.wants))
+    if spec.commands:
+        yield placed(lambda: [_commands(tools, spec)])
 
 
 def _push(tools: Tools, reference: Reference) -> Finding:

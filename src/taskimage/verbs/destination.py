@@ -98,13 +98,9 @@ class Destination:
     def fetch(self, root: RawManifest) -> None:
         """The store has all of the image ``root``, which is there."""
         from taskimage.adapters.images.registry import RegistrySource
-        from taskimage.adapters.images.store import StoreTarget
-        from taskimage.verbs.transfer import transfer
+        from taskimage.verbs.pull import fetch
 
-        store = self._tools.store
-        transfer(
-            RegistrySource([self._repository], store), StoreTarget(store), root, listener=self._tools.listener
-        )
+        fetch(self._tools, RegistrySource([self._repository], self._tools.store), root)
 
     def publish(self, image: Assembled, *, tags: Sequence[str], content: Content) -> None:
         """Send what the repository lacks of ``image``, then its manifests, and let ``tags`` mean it, in order."""

@@ -20,14 +20,14 @@ from taskimage.adapters.specfiles.checkedfile import explained, open_regular
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import NotFound
-from taskimage.model.events import Listener, ignore
+from taskimage.model.events import Listener, Warned, ignore
 from taskimage.model.lock import Lock, Wants
 from taskimage.model.lockfile import dumps, loads, stale
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.verbs.tools import Tools
 
-__all__ = ["lock", "lock_path", "read_lock", "wants_of", "write_lock"]
+__all__ = ["lock", "lock_path", "outdated", "read_lock", "wants_of", "write_lock"]
 
 
 def lock(
@@ -53,20 +53,38 @@ def lock(
         upgrade_packages: Take the newest of these packages of Python and Debian, and keep the rest.
         settings: By default, those of this process.
         listener: Hears of progress and warnings.
-        tools: Adapters that several calls share, with settings and listener of their own: an index is read once.
+        tools: Adapters that several calls share, with settings and listener of their own: an index is read once,
+            and what is wanted twice is resolved once.
     """
     tools = tools or Tools(settings=settings or Settings.load(), listener=listener)
     loaded = load(path, root=root)
     for warning in loaded.warnings:
         tools.listener(warning)
     check_served(loaded.spec)
-    return _locked(
+    made = _locked(
         tools.also_for(loaded),
         replace(loaded, registry=loaded.spec.registry),
         read_lock(lock_path(path)),
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,
     )
+    for name in sorted(set(upgrade_packages) - set(_packages(made, upgrade_packages))):
+        tools.listener(Warned(f"{path} has no package {name!r} to upgrade", hint="look at its spelling"))
+    return made
+
+
+def _packages(lock: Lock, names: Sequence[str]) -> Iterator[str]:
+    """Those of ``names`` that ``lock`` has, in any spelling."""
+    from packaging.utils import canonicalize_name
+
+    there = {
+        *(deb.package for one in lock.platforms for deb in (*one.base, *one.apt)),
+        *(pin.name for one in lock.platforms for pin in one.wheels),
+        *(pin.name for one in lock.platforms for pin in one.conda),
+    }
+    yield from (name for name in names if name in there or canonicalize_name(name) in there)
+    if lock.base is not None:
+        yield from _packages(lock.base, names)
 
 
 def _locked(
@@ -87,21 +105,28 @@ def _locked(
         return old
     from taskimage.verbs.resolve import resolve
 
-    found = resolve(
-        tools,
-        loaded.spec,
-        replace(wants, base_image=made or wants.base_image),
-        requirements,
-        keep=None if upgrade else old,
-        upgrade_packages=upgrade_packages,
-    )
-    return replace(found, wants=wants, base=base)
+    resolved = replace(wants, base_image=made or wants.base_image)
+    keep = None if upgrade else old
+    # Specs that differ in what they copy, say, want the same.
+    key = (resolved, keep, *upgrade_packages)
+    if key not in tools.resolutions:
+        tools.resolutions[key] = resolve(
+            tools, loaded.spec, resolved, requirements, keep=keep, upgrade_packages=upgrade_packages
+        )
+    return replace(tools.resolutions[key], wants=wants, base=base)
 
 
 def _still_says(lock: Lock, wants: Wants, base: Lock | None, made: str) -> bool:
     """Whether ``lock`` was made for ``wants``, and on the base image ``made``, when that is built of ``base``."""
     pins = {f"{one.image.name}@{one.image.digest}" for one in lock.platforms if one.image}
     return not stale(lock, wants) and lock.base == base and (not made or pins == {made})
+
+
+def outdated(loaded: LoadedSpec, lock: Lock) -> tuple[str, ...]:
+    """What ``loaded`` wants and ``lock`` does not say, a line each; of the base image too, where that is a spec."""
+    lines = stale(lock, wants_of(loaded.spec, requirements_of(loaded), lock))
+    below = outdated(loaded.base, lock.base) if loaded.base and lock.base else ()
+    return (*lines, *(f"base_image: {line}" for line in below))
 
 
 def read_lock(path: Path) -> Lock | None:

@@ -18,7 +18,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, StaleLock
 from taskimage.model.events import Notice
 from taskimage.model.lock import Lock, PlatformLock
-from taskimage.model.lockfile import dumps, loads, stale
+from taskimage.model.lockfile import dumps, loads
 from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
 from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
@@ -31,7 +31,7 @@ from taskimage.transform.plan import LayerPlan, plan
 from taskimage.transform.runtime import CONDA, HOME, PREFIX, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
-from taskimage.verbs.lock import read_lock, wants_of
+from taskimage.verbs.lock import outdated, read_lock, wants_of
 from taskimage.verbs.runtime import runtime_requirement
 from taskimage.verbs.tools import Tools
 
@@ -203,7 +203,7 @@ def order(tools: Tools, loaded: LoadedSpec, *, locked: bool, tag: str | None) ->
             f"there is no lock {str(file)!r}", hint=f"make one with `taskimage lock {loaded.path}`"
         )
     made = ordered(tools, loaded, lock, tag=tag)
-    if changes := _changes(made):
+    if lock is not None and (changes := outdated(loaded, lock)):
         raise StaleLock(
             f"{file}: the lock no longer says what {loaded.path} wants:\n"
             + "\n".join(f"  {line}" for line in changes),
@@ -233,15 +233,6 @@ def ordered(
     )
     Reference.parse(f"{made.fqn}:{made.tag}")
     return made
-
-
-def _changes(order: Order) -> tuple[str, ...]:
-    """What the order wants and its lock does not say, a line each."""
-    below = _changes(order.base) if order.base else ()
-    if order.lock is None:
-        return below
-    wants = wants_of(order.loaded.spec, order.files.requirements, order.lock)
-    return (*stale(order.lock, wants), *(f"base_image: {line}" for line in below))
 
 
 def check_base(order: Order) -> None:

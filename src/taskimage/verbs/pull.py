@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from taskimage.adapters import layout
 from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import StoreTarget
-from taskimage.model.oci import Descriptor, Platform
+from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
 from taskimage.verbs.places import for_this_machine, version
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import chosen, transfer
 
-__all__ = ["pull", "pulled"]
+__all__ = ["fetch", "pull", "pulled"]
 
 
 def pull(tools: Tools, reference: Reference, *, platform: Platform | None = None) -> Descriptor:
@@ -26,8 +27,13 @@ def pull(tools: Tools, reference: Reference, *, platform: Platform | None = None
     source = RegistrySource(tools.registries.sources(reference), tools.store)
     found = source.find(version(reference))
     root = for_this_machine(source, found) if platform is None else chosen(source, found, platform)
-    transfer(source, StoreTarget(tools.store), root, names=[_name(reference)], listener=tools.listener)
+    fetch(tools, source, root, names=[_name(reference)])
     return root.descriptor
+
+
+def fetch(tools: Tools, source: RegistrySource, root: RawManifest, *, names: Sequence[str] = ()) -> None:
+    """The store has all of the image ``root`` of ``source``, under ``names``; what it had is not fetched."""
+    transfer(source, StoreTarget(tools.store), root, names=names, listener=tools.listener)
 
 
 def pulled(tools: Tools, reference: Reference) -> Descriptor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.pypi import PyPI
     from taskimage.adapters.registry import Registries
     from taskimage.adapters.specfiles import LoadedSpec
+    from taskimage.model.lock import Lock
 
 __all__ = ["Tools"]
 
@@ -35,11 +37,14 @@ class Tools:
     expired_indexes: bool = False
     registry_config: Path | None = None
     secrets: tuple[tuple[Path, SecretKind], ...] = ()
+    together: bool = False
+    """Whether several specs are resolved, which are to see the indexes as they are at one moment."""
 
     @classmethod
     def of(
-        cls, loaded: LoadedSpec, *, settings: Settings, listener: Listener = ignore, offline: bool = False
-    ) -> Tools:
+        cls, loaded: LoadedSpec, *, settings: Settings, listener: Listener = ignore, offline: bool = False,
+        together: bool = False,
+    ) -> Tools:  # fmt: skip
         """The adapters for one spec, which may decide how indexes are read and who lets it into registries."""
         spec = loaded.spec
         config = spec.registry_config
@@ -54,12 +59,33 @@ class Tools:
                 for source, target in spec.pip_secret_mounts or ()
                 if (kind := SecretKind.of(target))
             ),
+            together=together,
         )
 
     def also_for(self, loaded: LoadedSpec) -> Tools:
-        """The adapters for another spec: these, and what they have read, unless it decides otherwise."""
-        others = Tools.of(loaded, settings=self.settings, listener=self.listener, offline=self.offline)
-        return self if others == self else others
+        """The adapters for another spec: these and what they have read, or others where the spec decides so."""
+        wanted = Tools.of(
+            loaded,
+            settings=self.settings,
+            listener=self.listener,
+            offline=self.offline,
+            together=self.together,
+        )
+        for known in (self, *self._others):
+            if known == wanted:
+                return known
+        self._others.append(wanted)
+        return wanted
+
+    @cached_property
+    def _others(self) -> list[Tools]:
+        """Those that `also_for` made."""
+        return []
+
+    @cached_property
+    def resolutions(self) -> dict[Hashable, Lock]:
+        """What was resolved with these, by all that it was resolved from."""
+        return {}
 
     @property
     def workers(self) -> int:
@@ -123,10 +149,19 @@ class Tools:
         from taskimage.adapters.pypi import PyPI
 
         if not self.secrets:
-            return PyPI(self.store, self.http, offline=self.offline, listener=self.listener)
+            return PyPI(
+                self.store, self.http, offline=self.offline, listener=self.listener, hold=self.together
+            )
         from taskimage.adapters.http import Http
         from taskimage.adapters.pypi.secrets import with_secrets
 
         environ = with_secrets(self.secrets, os.environ)
         http = Http(environ, offline=self.offline)
-        return PyPI(self.store, http, environ=environ, offline=self.offline, listener=self.listener)
+        return PyPI(
+            self.store,
+            http,
+            environ=environ,
+            offline=self.offline,
+            listener=self.listener,
+            hold=self.together,
+        )

@@ -1,44 +1,44 @@
-"""The packages of one suite and architecture, kept as a small SQLite file that opens in a millisecond.
+"""The packages of one suite and architecture, kept as an SQLite file that opens in a millisecond.
 
-bookworm's list is 50 MB of text with 63,440 packages: it is read once, and asked by name ever after.
+bookworm's list is 50 MB of text with 63,440 packages, of which an image asks for a hundred. So the file has each
+paragraph as it came, by the name of its package, and a paragraph is read when somebody asks for it.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.debian.deb822 import paragraph
-from taskimage.adapters.debian.relations import parse_relations
+from taskimage.adapters.debian.relations import NAME
 from taskimage.adapters.debian.release import AUTOMATIC
 from taskimage.model.digest import Digest
-from taskimage.model.errors import IntegrityError
+from taskimage.model.errors import BadInput, IntegrityError
 from taskimage.model.lock import DebPin
 
 __all__ = ["FORMAT", "Index", "Package", "unpack", "write_index"]
 
-FORMAT = 2
+FORMAT = 3
 """Part of an index's name in the store: another number, another layout of its tables."""
 
 _FIELDS = (
     "package", "version", "architecture", "multi-arch", "priority", "pre-depends", "depends", "conflicts",
     "breaks", "provides", "source", "filename", "size", "sha256",
 )  # fmt: skip
-# What a package and a row of its table have by the same names.
-_SAME = (
-    "name", "version", "multi_arch", "priority", "depends", "conflicts", "breaks", "provides", "source",
-)  # fmt: skip
 _PRIORITIES = ("required", "important", "standard", "optional", "extra")
 _CHUNK = 1 << 20
 
+# The field, up to the next line that does not continue it.
+_NAMED = re.compile(rb"^Package:[ \t]*(\S+)[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
+_PROVIDES = re.compile(rb"^Provides:((?:.*\n[ \t])*.*)", re.MULTILINE | re.IGNORECASE)
+_PROVIDED = re.compile(rf"(?:^|,)\s*({NAME})")
+
 _SCHEMA = """
-    CREATE TABLE package (
-        name TEXT, version TEXT, architecture TEXT, multi_arch TEXT, priority INTEGER,
-        depends TEXT, conflicts TEXT, breaks TEXT, provides TEXT, source TEXT, path TEXT, size INTEGER, sha256 TEXT
-    );
+    CREATE TABLE package (name TEXT, paragraph BLOB);
     CREATE TABLE provider (virtual TEXT, name TEXT);
 """
 _ACCESS = "CREATE INDEX by_name ON package (name); CREATE INDEX by_virtual ON provider (virtual);"
@@ -153,22 +153,18 @@ def _ahead(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def write_index(chunks: Iterable[bytes], architecture: str, path: Path, *, where: str) -> None:
+def write_index(chunks: Iterable[bytes], path: Path, *, where: str) -> None:
     """Write the index of a Packages file, which comes in pieces, to ``path``. Raises IntegrityError, OSError."""
     database = sqlite3.connect(path)
     try:
         # The file is made aside and kept whole or not at all: a journal would guard nothing.
         database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;" + _SCHEMA)
         for block in _blocks(chunks):
-            rows = [paragraph(text, _FIELDS) for text in block.split("\n\n") if text.strip()]
-            database.executemany(
-                "INSERT INTO package VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, rows)
-            )
-            database.executemany("INSERT INTO provider VALUES (?, ?)", _providers(rows, architecture))
+            named = [(_name(text, where), text) for text in block.split(b"\n\n") if text.strip()]
+            database.executemany("INSERT INTO package VALUES (?, ?)", named)
+            database.executemany("INSERT INTO provider VALUES (?, ?)", _providers(named))
         database.executescript(_ACCESS)
         database.commit()
-    except (KeyError, ValueError) as error:
-        raise IntegrityError(f"cannot be read as a list of packages: {error}", where=where) from error
     except sqlite3.OperationalError as error:
         # What the system said to SQLite comes out in words alone before Python 3.11.
         number = errno.ENOSPC if "is full" in str(error) else errno.EIO
@@ -177,14 +173,14 @@ def write_index(chunks: Iterable[bytes], architecture: str, path: Path, *, where
         database.close()
 
 
-def _blocks(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The text of ``chunks`` in pieces that end where a paragraph does."""
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """``chunks`` in pieces that end where a paragraph does."""
     rest = b""
     for chunk in chunks:
         whole, gap, rest = (rest + chunk).rpartition(b"\n\n")
         if gap:
-            yield whole.decode()
-    yield rest.decode()
+            yield whole
+    yield rest
 
 
 def _source(fields: Mapping[str, str]) -> str:
@@ -193,32 +189,23 @@ def _source(fields: Mapping[str, str]) -> str:
     return f"{name or fields['package']} {version.strip() or fields['version']}"
 
 
-def _row(fields: Mapping[str, str]) -> tuple[str | int, ...]:
-    package = Package.read(fields)
-    return (
-        package.name,
-        package.version,
-        fields["architecture"],
-        package.multi_arch,
-        package.priority,
-        package.depends,
-        package.conflicts,
-        package.breaks,
-        package.provides,
-        package.source,
-        fields["filename"],
-        int(fields["size"]),
-        fields["sha256"],
-    )
+def _name(text: bytes, where: str) -> str:
+    found = _NAMED.search(text)
+    if found is None:
+        raise _unreadable(f"no package in {text[:60]!r}", where)
+    return found[1].decode("utf-8", "replace")
 
 
-def _providers(rows: Iterable[Mapping[str, str]], architecture: str) -> Iterator[tuple[str, str]]:
-    for fields in rows:
-        if "provides" not in fields:
-            continue
-        for clause in parse_relations(fields["provides"], architecture):
-            for relation in clause:
-                yield relation.name, fields["package"]
+def _providers(named: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
+    """What a package provides by another name, and its own."""
+    for name, text in named:
+        if found := _PROVIDES.search(text):
+            for virtual in _PROVIDED.findall(found[1].decode("utf-8", "replace")):
+                yield virtual, name
+
+
+def _unreadable(reason: object, where: str) -> IntegrityError:
+    return IntegrityError(f"cannot be read as a list of packages: {reason}", where=where)
 
 
 class Index:
@@ -226,7 +213,6 @@ class Index:
 
     def __init__(self, path: Path, *, archive: str, suite: str, priority: int = AUTOMATIC) -> None:
         self._database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
-        self._database.row_factory = sqlite3.Row
         self.archive = archive
         self.suite = suite
         self.priority = priority
@@ -236,9 +222,12 @@ class Index:
         self._database.close()
 
     def find(self, name: str) -> tuple[Package, ...]:
-        """Every version of the package ``name``."""
-        rows = self._database.execute("SELECT * FROM package WHERE name = ?", (name,))
-        return tuple(self._package(row) for row in rows)
+        """Every version of the package ``name``. Raises IntegrityError."""
+        rows = self._database.execute("SELECT paragraph FROM package WHERE name = ?", (name,))
+        try:
+            return tuple(self._package(paragraph(text.decode(), _FIELDS)) for (text,) in rows)
+        except (KeyError, ValueError, BadInput) as error:
+            raise _unreadable(error, f"{self.suite}, package {name}") from error
 
     def providers(self, virtual: str) -> tuple[str, ...]:
         """The names of the packages that provide ``virtual``."""
@@ -249,15 +238,15 @@ class Index:
         """The names of all packages."""
         return [name for (name,) in self._database.execute("SELECT DISTINCT name FROM package")]
 
-    def _package(self, row: sqlite3.Row) -> Package:
+    def _package(self, fields: Mapping[str, str]) -> Package:
         pin = DebPin(
-            package=row["name"],
-            version=row["version"],
-            architecture=row["architecture"],
+            package=fields["package"],
+            version=fields["version"],
+            architecture=fields["architecture"],
             archive=self.archive,
             suite=self.suite,
-            path=row["path"].removeprefix("./"),
-            size=row["size"],
-            digest=Digest.parse(f"sha256:{row['sha256']}"),
+            path=fields["filename"].removeprefix("./"),
+            size=int(fields["size"]),
+            digest=Digest.parse(f"sha256:{fields['sha256']}"),
         )
-        return Package(pin=pin, **{name: row[name] for name in _SAME})
+        return Package.read(fields, pin)

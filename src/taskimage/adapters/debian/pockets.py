@@ -183,8 +183,8 @@ class Pockets:
         with self.store.explained(), self.store.temporary_directory() as temporary:
             made = Path(temporary) / "index.sqlite"
             chunks = unpack(packed, release.unpacked_size(listed), where=where)
-            write_index(_while_wanted(chunks), architecture, made, where=where)
-            self.store.write_file(path, made.read_bytes())
+            write_index(_while_wanted(chunks), made, where=where)
+            self.store.move_in(made, path)
         self.listener(Done(step, f"Read the packages of {label}"))
 
     # -- mirrors ---------------------------------------------------------------------------------------

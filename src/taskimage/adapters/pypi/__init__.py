@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taskimage.adapters.http import Fetch, Http
+from taskimage.adapters.http import Http
 from taskimage.adapters.pypi.indexes import DIRECT, Asked, Index, index_of_pin, indexes
 from taskimage.adapters.pypi.locks import index_names, locked_in, read_lock, select
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.adapters.store import Store
 from taskimage.model.base import Distribution
 from taskimage.model.digest import Digest
-from taskimage.model.errors import NotFound, Unreachable
+from taskimage.model.errors import Unreachable
 from taskimage.model.events import Listener, Notice, Warned, ignore
 from taskimage.model.lock import WheelPin
 from taskimage.model.oci import Platform
@@ -24,6 +24,7 @@ from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 
 if TYPE_CHECKING:
     from taskimage.adapters.pypi.chosen import Chosen
+    from taskimage.adapters.pypi.fetching import Places
     from taskimage.adapters.pypi.installed import Installed
     from taskimage.adapters.pypi.locked import Locations
     from taskimage.adapters.pypi.requirements import Requirements
@@ -50,6 +51,7 @@ class PyPI:
         environ: Where indexes are named (`indexes` says how); the process's own by default.
         offline: Ask no index: what the store and uv's cache lack is an error.
         listener: Hears of settings that are not honoured.
+        hold: What an index said holds for a minute, whatever it says itself: for several resolutions at one moment.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class PyPI:
         environ: Mapping[str, str] | None = None,
         offline: bool = False,
         listener: Listener = ignore,
+        hold: bool = False,
     ) -> None:
         self._store = store
         self._http = http
         self._environ = os.environ if environ is None else environ
         self._offline = offline
         self._listener = listener
+        self._hold = hold
 
     # -- resolving -------------------------------------------------------------------------------------
 
@@ -179,7 +183,8 @@ class PyPI:
         given = {"UV_INDEX_STRATEGY": options.index_strategy, "UV_EXCLUDE_NEWER": options.exclude_newer}
         environ = {**self._environ, **{name: value for name, value in given.items() if value}}
         with self._store.temporary_directory() as name:
-            yield Uv(environ, self._store.home / "uv", Path(name), offline=self._offline)
+            cache = self._store.home / "uv"
+            yield Uv(environ, cache, Path(name), offline=self._offline, hold=self._hold)
 
     def _requirements(
         self, packages: Sequence[str], files: Sequence[RequirementsFile], options: InstallOptions
@@ -233,9 +238,9 @@ class PyPI:
     ) -> None:
         """The file of every pin is in the store's inputs; ``moved`` hears how many bytes came.
 
-        What was wanted and the indexes are as for `resolve`: they say where files are. Raises BadInput for a
-        pin whose index is not known here, NotFound for a file that its index no longer has, NotAllowed,
-        Unreachable, IntegrityError.
+        What was wanted and the indexes are as for `resolve`: they say where files are. What its index no longer
+        has is taken from another of them, by digest, and the listener hears of it. Raises BadInput for a pin whose
+        index is not known here, NotFound for a file that none has any more, NotAllowed, Unreachable, IntegrityError.
         """
         missing = [pin for pin in pins if not self._store.input_path(pin.digest).exists()]
         if not missing:
@@ -245,16 +250,11 @@ class PyPI:
                 f"{len(missing)} wheels are not in the store, {missing[0].file!r} first, and nothing is fetched offline",
                 hint="run it once without --offline",
             )
+        from taskimage.adapters.pypi.fetching import Fetching
+
         asked = Asked.of(index, extra_indexes, options)
-        sources, told = self._places(missing, packages, requirements, asked, options)
-        try:
-            self._fetch(sources, told, moved)
-        except NotFound:
-            if not told:
-                raise
-            # Files may have moved since: the index is asked for all that are not here yet.
-            left = [(pin, at) for pin, at in sources if not self._store.input_path(pin.digest).exists()]
-            self._fetch(left, {}, moved)
+        places = self._places(missing, packages, requirements, asked, options)
+        Fetching(self._store, self._http, self._listener, moved).fetch(places)
 
     def _places(
         self,
@@ -263,9 +263,9 @@ class PyPI:
         files: Sequence[RequirementsFile],
         asked: Asked,
         options: InstallOptions,
-    ) -> tuple[list[tuple[WheelPin, Index]], dict[Digest, str]]:
-        """The index of each pin, and where the files of some are known to be."""
+    ) -> Places:
         from taskimage.adapters.pypi.addresses import recall
+        from taskimage.adapters.pypi.fetching import Places
 
         if locked_in(files):
             known, told = self._told_by_lock(pins, files, asked)
@@ -276,7 +276,7 @@ class PyPI:
             told = {pin.digest: url for pin in pins if (url := wanted.addresses.get(pin.file))}
         sources = [(pin, index_of_pin(pin, known)) for pin in pins]
         told |= {pin.digest: url for pin, at in sources if (url := recall(self._store, at, pin))}
-        return sources, told
+        return Places(known, sources, told)
 
     def _told_by_lock(
         self,
@@ -319,24 +319,9 @@ class PyPI:
         missing = [pin for pin in pins if pin.digest not in found]
         if missing and not self._offline:
             asked = Asked.of(index, extra_indexes, options)
-            sources, _ = self._places(missing, packages, requirements, asked, options)
-            found |= published_metadata(self._http, sources)
+            places = self._places(missing, packages, requirements, asked, options)
+            found |= published_metadata(self._http, places.sources)
         return found
-
-    def _fetch(
-        self,
-        sources: Sequence[tuple[WheelPin, Index]],
-        urls: Mapping[Digest, str],
-        moved: Callable[[int], None],
-    ) -> None:
-        from taskimage.adapters.pypi.addresses import look_up
-
-        urls = {**urls, **look_up(self._http, [(pin, at) for pin, at in sources if pin.digest not in urls])}
-        wanted = [
-            Fetch((url := urls[pin.digest],), pin.digest, pin.size, pin.file, at.login(url))
-            for pin, at in sources
-        ]
-        self._http.fetch(self._store, wanted, moved=moved)
 
 
 def _addressed(known: Sequence[Index], uv: Uv) -> tuple[Index, ...]:

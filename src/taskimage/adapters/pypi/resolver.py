@@ -6,6 +6,7 @@ a machine happens to have set. Credentials go through the environment, never thr
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -33,6 +34,8 @@ HONOURED = (
     "UV_HTTP_RETRIES", "UV_HTTP_TIMEOUT", "UV_INDEX_STRATEGY", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS",
 )  # fmt: skip
 
+_MINUTE = "max-age=60"
+
 
 class UvFailed(Exception):
     """uv ended with an error: ``text`` is what it said, without secrets."""
@@ -55,15 +58,26 @@ class Resolved:
 
 
 class Uv:
-    """The program, with its environment, its cache, and an empty ``folder`` to work in."""
+    """The program, with its environment, its cache, and an empty ``folder`` to work in.
+
+    With ``hold``, what an index says is not asked for again within a minute, by this or another run. uv takes that
+    for each answer when it comes, and from a configuration file alone.
+    """
 
     def __init__(
-        self, environ: Mapping[str, str], cache: Path, folder: Path, *, offline: bool = False
+        self,
+        environ: Mapping[str, str],
+        cache: Path,
+        folder: Path,
+        *,
+        offline: bool = False,
+        hold: bool = False,
     ) -> None:
         self._environ = environ
         self._cache = cache
         self._folder = folder
         self._offline = offline
+        self._hold = hold
 
     def compile(
         self,
@@ -157,8 +171,8 @@ class Uv:
         import uv
 
         command = [
-            uv.find_uv_bin(), "pip", "compile", "--quiet", "--no-config", "--no-progress", "--no-header",
-            "--color", "never", "--python", sys.executable, "--no-python-downloads",
+            uv.find_uv_bin(), "pip", "compile", "--quiet", *self._configuration(indexes), "--no-progress",
+            "--no-header", "--color", "never", "--python", sys.executable, "--no-python-downloads",
             *(["--offline"] if self._offline else []), *arguments,
         ]  # fmt: skip
         done = subprocess.run(
@@ -168,6 +182,12 @@ class Uv:
             said = scrubbed(done.stderr.decode(errors="replace"), indexes)
             raise _Conflict(said) if "No solution found" in said else UvFailed(said)
         return done.stdout.decode()
+
+    def _configuration(self, indexes: Sequence[Index]) -> tuple[str, ...]:
+        if not (self._hold and indexes):
+            return ("--no-config",)
+        self._write("uv.toml", _held(indexes))
+        return ("--config-file", "uv.toml")
 
     def _variables(self, indexes: Sequence[Index]) -> dict[str, str]:
         env = {
@@ -179,7 +199,7 @@ class Uv:
         if not {"UV_NATIVE_TLS", "UV_SYSTEM_CERTS"} & env.keys() and (authorities := ca_file(env)):
             # uv brings authorities of its own; it is to trust the ones that our own requests trust.
             env["SSL_CERT_DIR" if Path(authorities).is_dir() else "SSL_CERT_FILE"] = authorities
-        names = [f"i{number}={index.url}" for number, index in enumerate(indexes)]
+        names = [] if self._hold else [f"i{number}={index.url}" for number, index in enumerate(indexes)]
         for number, index in enumerate(indexes):
             if index.user or index.password:
                 env[f"UV_INDEX_I{number}_USERNAME"] = index.user
@@ -195,6 +215,14 @@ def _only_wheels(target: Target) -> tuple[str, ...]:
     return (
         "--only-binary", ":all:", "--python-version", target.python, "--python-platform", target.uv_platform,
     )  # fmt: skip
+
+
+def _held(indexes: Sequence[Index]) -> Iterator[str]:
+    """The ``indexes``, of which the last is the default, as uv's configuration has them."""
+    for number, index in enumerate(indexes):
+        yield f'[[index]]\nname = "i{number}"\nurl = {json.dumps(index.url)}'
+        yield f'cache-control = {{ api = "{_MINUTE}", files = "{_MINUTE}" }}'
+    yield "default = true"
 
 
 def _preferences(versions: Mapping[str, str]) -> Iterator[str]:

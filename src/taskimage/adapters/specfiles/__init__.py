@@ -16,6 +16,7 @@ from taskimage.adapters.specfiles.checkedfile import Hasher, explained, open_reg
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.thispython import loaded_files
+from taskimage.adapters.witness import is_there
 from taskimage.model.errors import BadInput, NotFound, TaskImageError, WrongType
 from taskimage.model.events import Warned
 from taskimage.model.shown import shown
@@ -71,7 +72,7 @@ class LoadedSpec:
     def beside(self, name: str) -> Path:
         """Where the file ``name`` of the spec is: in the first folder that has it, else in the first."""
         folders = _folders(self)
-        having = (folder for folder in folders if os.path.lexists(folder / name))
+        having = (folder for folder in folders if is_there(folder / name))
         return next(having, folders[0]) / Path(name).expanduser()
 
 
@@ -265,7 +266,7 @@ class _Reading:
 
     def _found(self, key: Key, name: str, read: Callable[[Path], Found]) -> Found:
         """What ``read`` gives for the first folder that has ``name``; every other that has it must agree."""
-        having = [folder for folder in self._folders if os.path.lexists(folder / name)]
+        having = [folder for folder in self._folders if is_there(folder / name)]
         if set(PurePosixPath(name).parts) <= {".."}:
             having = having[:1]  # the folder itself, or one above it: that is everywhere
         looked_in = " and ".join(repr(str(folder)) for folder in self._folders)

@@ -9,6 +9,7 @@ import os
 import stat
 from typing import BinaryIO, Protocol, cast
 
+from taskimage.adapters.witness import saw
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, IntegrityError, NotAllowed, NotFound, TaskImageError
 
@@ -44,6 +45,7 @@ def explained(error: OSError, path: str | os.PathLike[str]) -> TaskImageError:
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """The regular file ``path``. Raises NotFound, NotAllowed, and BadInput for anything that is not one."""
+    saw(path)
     try:
         # Without O_NONBLOCK, opening a FIFO waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, hash_file, open_checked
 from taskimage.adapters.specfiles.ignorerules import IgnoreRules
 from taskimage.adapters.thispython import is_below
+from taskimage.adapters.witness import saw
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.transform.entry import StreamBody
@@ -68,6 +69,8 @@ class TreeReader:
         # leave in when they are read as they are meant is copied.
         listed = []
         for path in _walk(str(top), skipped=".git"):
+            if posixpath.basename(path) == ".gitignore":
+                saw(path)
             relative = os.path.relpath(path, top)
             if not rules.ignores(relative if posixpath.isabs(name) else posixpath.join(name, relative)):
                 listed.append((relative, path))
@@ -125,6 +128,7 @@ def _walk(top: str, *, skipped: str | None = None) -> Iterator[str]:
         raise explained(error, error.filename or top) from error
 
     for root, folders, files in os.walk(top, onerror=refuse):
+        saw(root)
         folders[:] = [name for name in folders if name != skipped]
         for name in sorted(files):
             yield posixpath.join(root, name)
@@ -140,6 +144,7 @@ def _listing(top: str, target: str, bounds: tuple[str, ...]) -> tuple[list[tuple
         at, folder, above = waiting.pop()
         if at:
             directories.append(at)
+        saw(folder)
         try:
             names = sorted(entry.name for entry in Path(folder).iterdir())
         except OSError as error:
@@ -164,6 +169,7 @@ def _listing(top: str, target: str, bounds: tuple[str, ...]) -> tuple[list[tuple
 
 def _mode(path: str) -> int | None:
     """The mode of what ``path`` leads to; None when it leads nowhere."""
+    saw(path)
     try:
         return Path(path).stat().st_mode
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import shutil
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from taskimage.adapters.specfiles.checkedfile import open_regular
+from taskimage.adapters.userfolders import configuration, home
+from taskimage.adapters.witness import lost_sight, saw
 from taskimage.model.errors import BadInput
 from taskimage.transform.dockerignore import DockerIgnore
 
@@ -48,10 +51,36 @@ def _ignored_by_git(folder: Path) -> AbstractSet[str]:
     # A repository may name a program to run as its fsmonitor; a listing needs none.
     command = [git, "-c", "core.fsmonitor=false", "ls-files", "-io", "--exclude-standard"]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    _watch_git(folder)
     return frozenset(os.fsdecode(done.stdout).split("\n")) if done.returncode == 0 else frozenset()
 
 
+def _watch_git(folder: Path) -> None:
+    """Look at what git's rules for ``folder`` depend on, but for the ``.gitignore`` files below it."""
+    settings = [
+        home(os.environ) / ".gitconfig",
+        configuration(os.environ) / "git" / "config",
+        Path("/etc/gitconfig"),
+    ]
+    saw(configuration(os.environ) / "git" / "ignore")
+    for above in (folder.absolute(), *folder.absolute().parents):
+        repository = above / ".git"
+        for path in (above / ".gitignore", repository, repository / "index", repository / "info" / "exclude"):
+            saw(path)
+        if repository.exists():
+            if not repository.is_dir():
+                lost_sight()  # of a worktree, or a submodule: its files are elsewhere
+            settings.append(repository / "config")
+            break
+    for path in settings:
+        saw(path)
+        with contextlib.suppress(OSError):
+            if b"excludesfile" in path.read_bytes().lower():
+                lost_sight()
+
+
 def _docker_ignore(path: Path) -> DockerIgnore:
+    saw(path)
     if not path.is_file():
         return DockerIgnore()
     with open_regular(path) as file:

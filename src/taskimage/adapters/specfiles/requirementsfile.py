@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from taskimage.adapters.specfiles.checkedfile import open_regular
+from taskimage.adapters.witness import saw
 from taskimage.model.errors import BadInput, CannotBuild, NotFound
 from taskimage.model.spec.requirementskind import RequirementsKind
 
@@ -55,6 +56,7 @@ def read_requirements(path: Path, *, name: str) -> tuple[RequirementsFile, ...]:
     if kind in {RequirementsKind.UV, RequirementsKind.POETRY}:
         beside = PurePosixPath(name).with_name(RequirementsKind.PYPROJECT.value)
         project = path.with_name(beside.name)
+        saw(project)
         return (_file(path, name), *([_file(project, str(beside))] if project.exists() else []))
     if kind is not RequirementsKind.REQUIREMENTS:
         return (_file(path, name),)

@@ -24,18 +24,23 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The extras and groups that a project has, and which groups are wanted when nobody says."""
+    """The extras and groups that a project has, and which groups are wanted when nobody says.
+
+    ``main`` is what poetry calls the project's own dependencies, of which the extras are: a group among the others.
+    """
 
     extras: Collection[str]
     groups: Collection[str]
     default_groups: Collection[str]
     where: str
+    main: str | None = None
 
     def chosen(self, options: InstallOptions) -> tuple[frozenset[str], frozenset[str]]:
         """The extras and the groups that ``options`` want. Raises BadInput for one that there is not."""
         extras = self.extras if options.all_extras else self._known("extra", options.extras, self.extras)
         if options.only_groups:
-            return frozenset(), frozenset(self._known("group", options.only_groups, self.groups))
+            only = frozenset(self._known("group", options.only_groups, self.groups))
+            return frozenset(extras if self.main in only else ()), only
         default = () if options.no_default_groups else self.default_groups
         wanted = self.groups if options.all_groups else self._known("group", options.groups, self.groups)
         without = self._known("group", options.without, self.groups)

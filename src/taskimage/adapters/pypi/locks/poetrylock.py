@@ -85,6 +85,7 @@ class PoetryLock:
             groups=groups,
             default_groups={name for name in groups if not described.get(name, {}).get("optional")},
             where=self._where,
+            main="main",
         ).chosen(options)
 
     def _package(self, entry: _Table) -> Package:
