@@ -9,12 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-<<<<<<< HEAD
-from taskimage.adapters.userfolders import config_path
-=======
-from taskimage.adapters.userfolders import caches, configuration
+from taskimage.adapters.userfolders import caches, config_path
 from taskimage.adapters.witness import saw
->>>>>>> main
 from taskimage.model.errors import BadInput
 
 __all__ = ["RegistrySettings", "Settings", "flag"]
@@ -182,19 +178,6 @@ def _check(table: Mapping[str, Any], kinds: _Kinds, path: Path, *, below: str = 
             raise BadInput(f"{below}{key} is {shown(value)}; wanted {wanted}", where=str(path))
 
 
-<<<<<<< HEAD
-=======
-def _config_path(env: Mapping[str, str]) -> Path:
-    if sys.platform == "linux":
-        base = configuration(env) / "taskimage"
-    else:
-        import platformdirs
-
-        base = Path(platformdirs.user_config_dir("taskimage", appauthor=False))
-    return base / "config.toml"
-
-
->>>>>>> main
 def _config_file(path: Path) -> Mapping[str, Any]:
     saw(path)
     try:

@@ -6,11 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-<<<<<<< HEAD
-__all__ = ["config_path", "configuration", "home"]
-=======
-__all__ = ["caches", "configuration", "home"]
->>>>>>> main
+__all__ = ["caches", "config_path", "configuration", "home"]
 
 
 def home(environ: Mapping[str, str]) -> Path:
@@ -24,7 +20,6 @@ def configuration(environ: Mapping[str, str]) -> Path:
     return Path(folder) if folder else home(environ) / ".config"
 
 
-<<<<<<< HEAD
 def config_path(environ: Mapping[str, str]) -> Path:
     """Where the settings of this program are, or would be."""
     # Spelled out for the usual case, since platformdirs takes a while to import.
@@ -35,9 +30,9 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
         base = Path(platformdirs.user_config_dir("taskimage", appauthor=False))
     return base / "config.toml"
-=======
+
+
 def caches(environ: Mapping[str, str]) -> Path:
     """Where programs keep what they can make again (XDG Base Directory Specification)."""
     folder = (environ.get("XDG_CACHE_HOME") or "").strip()
     return Path(folder) if folder else home(environ) / ".cache"
->>>>>>> main
