@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 Question = list[Any]
 Answer = dict[str, Any]
 
-PAGE = Path(__file__).parents[2] / "docs" / "from-flytekit.md"
+PAGES = [Path(__file__).parents[2] / "docs" / name for name in ("from-flytekit.md", "flytekit.md")]
 ORACLE = Path(__file__).with_name("flytekit_image_oracle.py")
 SOURCE = Path(taskimage.__file__).parent.parent
 DIGEST = "sha256:" + "0a" * 32
@@ -477,12 +477,13 @@ def test_images_are_named_on_a_command_line_of_click(folder: Path) -> None:
     assert second.startswith("InvalidValue two default images for <Option config>: 'h/a:v1' and 'h/b:v1'")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_documentation_says_how_the_two_classes_meet(version: str, folder: Path) -> None:
-    """Class identity: the examples that need flytekit do what they show."""
-    fences = re.findall(r"^```pycon\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def test_the_documentation_says_how_the_two_classes_meet(version: str, page: Path, folder: Path) -> None:
+    """Class identity, and values there and back: the examples that need flytekit do what they show."""
+    fences = re.findall(r"^```pycon\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     examples = "".join(fence for fence in fences if "import flytekit" in fence)
-    assert "isinstance" in examples
+    assert "to_flytekit" in examples
     program = "import doctest, sys; test = doctest.DocTestParser().get_doctest(sys.stdin.read(), {}, 'page', None, 0); "
     program += "sys.exit(doctest.DocTestRunner().run(test).failed)"
     packages = [f"flytekit=={version}", "marshmallow<4"]

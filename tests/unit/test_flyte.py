@@ -27,7 +27,7 @@ def test_without_flytekit_there_is_nothing_to_convert_to() -> None:
 
 
 @pytest.mark.parametrize(
-    "version", ["1.15.4", "1.15.4b1", "1.15.5", "1.16.0", "1.16.31", "1.16.99.dev3+g1234"]
+    "version", ["1.15.4", "1.15.4b1", "1.15.5", "1.16.0", "1.16.31", "1.16.99.dev3+g1234", "0.0.0+develop"]
 )
 def test_versions_that_are_served(version: str) -> None:
     assert unsupported(version) is None

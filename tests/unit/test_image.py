@@ -62,6 +62,15 @@ class TestValue:
         assert repr(TAGGED) == "Image(name='default', fqn='ghcr.io/org/app', tag='v1', digest=None)"
         assert pickle.loads(pickle.dumps(TAGGED)) == copy.copy(TAGGED) == copy.deepcopy(TAGGED) == TAGGED  # noqa: S301
 
+    def test_one_of_the_same_fields_is_equal(self) -> None:
+        """As flytekit's is, from both sides; nothing else is."""
+        theirs = dataclasses.make_dataclass("Image", ["name", "fqn", "tag", "digest"], frozen=True)
+        same, other = theirs("default", "ghcr.io/org/app", "v1", None), theirs("default", "app", "v1", None)
+        assert [one == two for one, two in ((same, TAGGED), (TAGGED, same))] == [True, True]
+        assert hash(same) == hash(TAGGED)
+        assert other not in (TAGGED, PINNED)
+        assert TAGGED not in (Image, None, "ghcr.io/org/app:v1", ("default", "ghcr.io/org/app", "v1", None))
+
     @pytest.mark.parametrize(("tag", "digest"), [("v1", DIGEST), ("", ""), ("", DIGEST)])
     def test_tag_and_digest_together_are_a_value_error(self, tag: str, digest: str) -> None:
         """Even when they are empty, as flytekit has it."""

@@ -111,6 +111,7 @@ class Builder:
 
         with self._working():
             wanted = self._wanted(theirs)
+            self._asked = None  # what is asked for again is read again
             wanted.check_place()
             push = None if wanted.push else False
             built = build_ordered(wanted.tools, wanted.order, force=wanted.force, push=push)
@@ -157,12 +158,15 @@ class Builder:
         return image
 
     def _load(self, built: Built, tools: Tools) -> None:
+        from taskimage.adapters.images.engine import find_engine
         from taskimage.verbs.export import load
 
         try:
-            load(built, settings=tools.settings, listener=self._tell)
+            find_engine(os.environ)
         except NotFound:
             self._tell(Notice("no container engine answers here, so none has it; `taskimage run` runs it"))
+        else:
+            load(built, settings=tools.settings, listener=self._tell)
 
     # -- what is seen of it ----------------------------------------------------------------------------
 

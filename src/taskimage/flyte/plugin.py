@@ -64,6 +64,8 @@ class Plugin:
 
 def unsupported(version: str) -> str | None:
     """What is to be said of a flytekit of this version; None when it is served."""
+    if "dev" in version:
+        return None  # of a checkout, which says "0.0.0+develop" when it does not know better
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
     if numbers < _OLDEST:
         return f"flytekit {version} is too old for the image builder {NAME!r}, which serves {_KNOWN}: upgrade flytekit"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskimage.adapters.specfiles import LoadedSpec
-from taskimage.flyte.plugin import NAME
 from taskimage.model.errors import BadInput
 from taskimage.model.spec import FIELDS, ImageSpec
+from taskimage.model.spec.builderoptions import NAMESPACE
 from taskimage.model.spec.copymode import copy_mode
 from taskimage.model.spec.fieldrules import VERSIONS
 from taskimage.model.spec.frozen import thaw
@@ -69,7 +69,7 @@ def spec_to_flytekit(spec: ImageSpec) -> FlytekitSpec:
         raise BadInput(
             f"this flytekit's ImageSpec has no {', '.join(sorted(unknown))}", hint="upgrade flytekit to 1.16"
         )
-    values["builder"] = spec.builder or NAME
+    values["builder"] = spec.builder or NAMESPACE  # our builder is called as its options are
     values |= _found(spec)
     if spec.base is not None:
         values["base_image"] = spec_to_flytekit(spec.base)

@@ -57,7 +57,7 @@ class Image(JsonValue, Counterpart):  # noqa: PLW1641 - the decorator makes it
             )
 
     def __eq__(self, other: object) -> bool:
-        theirs = getattr(other, "__dataclass_fields__", {})
+        theirs = getattr(type(other), "__dataclass_fields__", {})
         if theirs.keys() != Image.__dataclass_fields__.keys():
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in theirs)

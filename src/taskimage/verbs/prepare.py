@@ -31,8 +31,8 @@ from taskimage.transform.plan import LayerPlan, plan
 from taskimage.transform.runtime import CONDA, HOME, PREFIX, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
+from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.lock import outdated, read_lock, wants_of
-from taskimage.verbs.runtime import runtime_requirement
 from taskimage.verbs.tools import Tools
 
 __all__ = ["USERS", "Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]

@@ -15,8 +15,8 @@ from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.conda import environment
 from taskimage.verbs.ground import Ground, manifest_of, on_debian, on_image
+from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.placed import placed
-from taskimage.verbs.runtime import runtime_requirement
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
