@@ -1,5 +1,5 @@
 # `make test` and `make demo` need nothing but python3 and, for the programs that judge, Debian and root.
-.PHONY: demo test unit check format setup bench bench-api bench-registry docs lock
+.PHONY: demo test unit check format setup bench bench-api bench-registry bench-plan docs lock
 
 test: check docs  ## everything: style, types, documentation, unit and integration tests
 	.venv/bin/python -m pytest -n auto --dist loadfile
@@ -27,6 +27,9 @@ bench-api: setup  ## Image and Reference, measured against flytekit and docker-i
 
 bench-registry: setup  ## push, pull and copy, measured against skopeo, in one run
 	.venv/bin/python -m benchmarks.registry
+
+bench-plan: setup  ## a year of 1,000 images, simulated: what a registry stores and machines pull
+	.venv/bin/python -m benchmarks.plan.run
 
 docs: setup  ## the documentation, into site/: a warning is an error
 	.venv/bin/uv run --quiet --no-project --python .venv/bin/python \

@@ -6,6 +6,8 @@ import bz2
 import hashlib
 import io
 import json
+import os
+import sys
 import tarfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +21,7 @@ from tests.archives import member, tar_of
 from taskimage.model.digest import Digest
 from taskimage.model.lock import CondaPin
 
-__all__ = ["PLACEHOLDER", "Channel", "CondaFile", "conda_of", "make_conda", "pin_of"]
+__all__ = ["PLACEHOLDER", "Channel", "CondaFile", "conda_of", "make_conda", "pin_of", "python_files"]
 
 PLACEHOLDER = "/placeholder/" + "x" * 200
 
@@ -104,6 +106,34 @@ def pin_of(
         name=name, version=version, build=build, channel="conda-forge", subdir="linux-64",
         file=f"{name}-{version}-{build}{suffix}", size=len(data), digest=Digest.of(data),
     )  # fmt: skip
+
+
+def python_files() -> dict[str, CondaFile]:
+    """The interpreter of the tests as conda's Python has its files, without tests and packages.
+
+    Its library stays as it is: a linker lets one string be the end of another, and a prefix that ends in a
+    version, unlike a placeholder, is such another.
+    """
+    base, minor = Path(sys.base_prefix), "{}.{}".format(*sys.version_info)
+    libraries = list((base / "lib").glob("libpython*.so.*"))
+    files = {
+        f"bin/python{minor}": _built(Path(sys.executable).resolve(), "binary" if libraries else ""),
+        "bin/python": CondaFile(link=f"python{minor}"),
+    }
+    files |= {f"lib/{library.name}": _built(library) for library in libraries}
+    root = base / "lib" / f"python{minor}"
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        left_out = {"site-packages", "test", "tests", "__pycache__"} & set(parts) or path.suffix == ".a"
+        if path.is_file() and not left_out:
+            mode = "text" if path.suffix == ".py" and str(base).encode() in path.read_bytes() else ""
+            files[f"lib/python{minor}/{'/'.join(parts)}"] = _built(path, mode)
+    return files
+
+
+def _built(path: Path, mode: str = "") -> CondaFile:
+    executable = os.access(path, os.X_OK)
+    return CondaFile(path.read_bytes(), mode=mode, executable=executable, placeholder=sys.base_prefix)
 
 
 class Channel:

@@ -151,6 +151,7 @@ class Index:
         self.json = True
         self.core_metadata = True
         self.bounds: dict[str, str] = {}
+        self.yanked: set[str] = set()
         self.password: str | None = None
         self.status = 200
         self.asked: list[str] = []
@@ -229,6 +230,7 @@ class Index:
                 "size": len(self.files[name]),
                 **({"core-metadata": self.metadata_hash(name)} if self.core_metadata else {}),
                 **({"requires-python": self.bounds[name]} if name in self.bounds else {}),
+                **({"yanked": True} if name in self.yanked else {}),
             }
             for name in listed
         ]

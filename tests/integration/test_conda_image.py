@@ -7,7 +7,6 @@ conda packages do with their placeholder is done with that.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.channels import Channel, CondaFile
+from tests.channels import Channel, CondaFile, python_files
 from tests.command import Command
 from tests.sources import Mirror
 
@@ -41,33 +40,6 @@ import sys
 def main():
     print("hello from", sys.prefix)
 """
-
-
-def python_files() -> dict[str, CondaFile]:
-    """The interpreter of the tests as conda's Python has its files, without tests and packages.
-
-    Its library stays as it is: a linker lets one string be the end of another, and a prefix that ends in a
-    version, unlike a placeholder, is such another.
-    """
-    libraries = list((BASE / "lib").glob("libpython*.so.*"))
-    files = {
-        f"bin/python{MINOR}": _built(Path(sys.executable).resolve(), "binary" if libraries else ""),
-        "bin/python": CondaFile(link=f"python{MINOR}"),
-    }
-    files |= {f"lib/{library.name}": _built(library) for library in libraries}
-    root = BASE / "lib" / f"python{MINOR}"
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        left_out = {"site-packages", "test", "tests", "__pycache__"} & set(parts) or path.suffix == ".a"
-        if path.is_file() and not left_out:
-            mode = "text" if path.suffix == ".py" and str(BASE).encode() in path.read_bytes() else ""
-            files[f"lib/python{MINOR}/{'/'.join(parts)}"] = _built(path, mode)
-    return files
-
-
-def _built(path: Path, mode: str = "") -> CondaFile:
-    executable = os.access(path, os.X_OK)
-    return CondaFile(path.read_bytes(), mode=mode, executable=executable, placeholder=str(BASE))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pytest
 
 from taskimage.adapters.http import Http
 from taskimage.adapters.pypi import PyPI
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.errors import CannotBuild, NotFound, Unreachable
 from taskimage.model.lock import WheelPin
@@ -38,7 +39,7 @@ def pypi(shared: Store) -> PyPI:
 
 
 def resolve(pypi: PyPI, *packages: str, python: str, platform: str = "linux/amd64") -> dict[str, WheelPin]:
-    pins = pypi.resolve(python=python, platform=Platform.parse(platform), packages=packages).wheels
+    pins = pypi.resolve(Asked(packages=packages), python=python, platform=Platform.parse(platform)).wheels
     return {pin.name: pin for pin in pins}
 
 
@@ -88,7 +89,7 @@ def test_the_files_are_fetched_by_a_machine_that_knows_their_names_alone(pypi: P
     pins = tuple(resolve(pypi, *ML5, python="3.11.2").values())
     store = Store(tmp_path)
     moved: list[int] = []
-    PyPI(store, Http()).fetch(pins, moved=moved.append)
+    PyPI(store, Http()).fetch(pins, Asked(), moved=moved.append)
     assert sum(moved) == sum(pin.size for pin in pins)
     for pin in pins:
         assert zipfile.is_zipfile(store.input_path(pin.digest))

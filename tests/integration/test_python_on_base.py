@@ -28,6 +28,7 @@ from taskimage.adapters.pypi import PyPI, Resolution
 from taskimage.adapters.rootfs import unpack
 from taskimage.adapters.sandbox import Job, Volume, find_sandbox
 from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.base import BaseFacts, Interpreter
 from taskimage.model.digest import Digest
@@ -40,8 +41,9 @@ from taskimage.transform.layer import write_layer
 from taskimage.transform.runtime import PREFIX, runtime_config
 from taskimage.transform.venv import venv_entries
 from taskimage.transform.wheel import read_wheel
+from taskimage.verbs.base import Base as BaseImage
 from taskimage.verbs.compile import Bytecode
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 
 pytestmark = pytest.mark.integration
@@ -112,13 +114,13 @@ def resolve(tools: Tools, base: Base) -> Callable[..., Resolution]:
     def resolve(*packages: str) -> Resolution:
         assert base.facts.glibc is not None
         found = pypi.resolve(
+            Asked(packages=packages),
             python=base.python.version,
             platform=HERE,
-            packages=packages,
             installed=base.python.distributions,
             glibc=base.facts.glibc,
         )
-        pypi.fetch(found.wheels, moved=lambda _: None)
+        pypi.fetch(found.wheels, Asked(), moved=lambda _: None)
         return found
 
     return resolve
@@ -285,20 +287,32 @@ def keep(store: Store, data: bytes, *, where: str) -> None:
         pending.write(data)
 
 
+class Layers(BaseImage):
+    """A base image of layers that are in no registry."""
+
+    def __init__(self, tools: Tools, layers: Sequence[tuple[Path, Digest]]) -> None:
+        manifest = Digest.of(b"".join(str(digest).encode() for _, digest in layers))
+        self.pin = BasePin(name="example.org/base:1", digest=manifest, manifest=manifest)
+        self._layers = list(layers)
+        super().__init__(tools, self.pin, HERE)
+
+    def blobs(self) -> list[tuple[Path, Digest]]:
+        return self._layers
+
+
 def compiled(tools: Tools, pin: WheelPin, python: PythonPin, *blobs: Path) -> tuple[Entry, ...]:
     """The bytecode of a wheel, made by ``python`` on a base whose layers are ``blobs``."""
-    layers = [(blob, Digest.of(blob.read_bytes())) for blob in blobs]
-    manifest = Digest.of(b"".join(str(digest).encode() for _, digest in layers))
+    base = Layers(tools, [(blob, Digest.of(blob.read_bytes())) for blob in blobs])
     lock = PlatformLock(
         platform=HERE,
         suite="",
         python=python,
-        image=BasePin(name="example.org/base:1", digest=manifest, manifest=manifest),
+        image=base.pin,
         wheels=(pin,),
     )
     with (
-        Inputs(tools, indexes=Indexes(), python=python.minor, prefix=PREFIX) as inputs,
-        Bytecode(tools, inputs, lock, base_layers=lambda: layers) as compiler,
+        Inputs(tools, asked=Asked(), python=python.minor, prefix=PREFIX) as inputs,
+        Bytecode(tools, inputs, lock, base=base) as compiler,
     ):
         return compiler.of_wheel(pin)
 

@@ -21,6 +21,7 @@ import pytest
 from taskimage.adapters.bytecode import Compiler
 from taskimage.adapters.http import Http
 from taskimage.adapters.pypi import PyPI
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.lock import WheelPin
 from taskimage.model.oci import Platform
@@ -46,8 +47,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[WheelPin, Path]:
     store, http = Store(tmp_path_factory.mktemp("wheels")), Http()
     pypi = PyPI(store, http)
     here = Platform.parse(f"linux/{os.uname().machine}")
-    pins = pypi.resolve(python=platform.python_version(), platform=here, packages=PACKAGES).wheels
-    pypi.fetch(pins, moved=lambda _: None)
+    pins = pypi.resolve(Asked(packages=PACKAGES), python=platform.python_version(), platform=here).wheels
+    pypi.fetch(pins, Asked(), moved=lambda _: None)
     return {pin: store.input_path(pin.digest) for pin in pins}
 
 

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from taskimage.adapters.http import Http
 from taskimage.adapters.pypi import PyPI
 from taskimage.adapters.pypi.target import Target
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import read_requirements
 from taskimage.adapters.store import Store
 from taskimage.model.lock import WheelPin
@@ -64,11 +65,12 @@ def run_uv(folder: Path, *words: str) -> str:
 
 def ours(store: Store, folder: Path, name: str, target: Target, options: str = "") -> dict[str, WheelPin]:
     found = PyPI(store, Http()).resolve(
+        Asked(
+            requirements=read_requirements(folder / name, name=name), options=InstallOptions.parse(options)
+        ),
         python=target.python,
         platform=target.platform,
         glibc=target.glibc,
-        requirements=read_requirements(folder / name, name=name),
-        options=InstallOptions.parse(options),
     )
     return {pin.name: pin for pin in found.wheels}
 
@@ -146,7 +148,7 @@ def test_a_pylock_that_uv_exports_means_the_same(store: Store, project: Path) ->
 def test_what_a_lock_chose_is_fetched_by_its_addresses(store: Store, project: Path) -> None:
     pins = ours(store, project, "uv.lock", TARGETS[0], "--only-group docs")
     files = read_requirements(project / "uv.lock", name="uv.lock")
-    PyPI(store, Http()).fetch(tuple(pins.values()), requirements=files, moved=lambda _: None)
+    PyPI(store, Http()).fetch(tuple(pins.values()), Asked(requirements=files), moved=lambda _: None)
     assert {store.input_path(pin.digest).stat().st_size for pin in pins.values()} == {
         pin.size for pin in pins.values()
     }

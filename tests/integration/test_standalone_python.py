@@ -44,8 +44,8 @@ OPTIONAL = ("sqlite3", "ctypes", "bz2", "lzma", "readline", "uuid")
 MODULES = [name for name in OPTIONAL if importlib.util.find_spec(name if name == "sqlite3" else f"_{name}")]
 
 
-def spec_text(version: str) -> str:
-    """A spec for ``version``. One of its packages has a wheel for each Python, one depends on the exact version.
+def spec_text(version: str, machine: str = os.uname().machine) -> str:
+    """A spec for ``version`` on a ``machine``. One of its packages has a wheel for each Python, one depends on the exact version.
 
     Standalone builds bring all libraries with them. The interpreter of the tests has those that Debian has, so
     the image gets them from there.
@@ -53,7 +53,7 @@ def spec_text(version: str) -> str:
     document = {
         "name": "standalone",
         "python_version": version,
-        "platform": f"linux/{os.uname().machine}",
+        "platform": f"linux/{machine}",
         "packages": [
             "markupsafe==3.0.3",
             f"six==1.16.0; python_full_version == '{VERSION}'",
@@ -345,3 +345,26 @@ def test_a_lock_made_anew_keeps_the_interpreter_until_it_is_upgraded(
     upgraded = standalone.command("lock", "--upgrade", str(spec))
     assert (upgraded.returncode, upgraded.stdout) == (3, "")
     assert "cpython-3.12." in upgraded.stderr
+
+
+def test_for_another_architecture_the_same_version_for_this_machine_compiles_the_same(
+    standalone: Standalone, tmp_path: Path
+) -> None:
+    """What stands for the other machine's build is never run here, so it may be anything of that shape."""
+    other = "x86_64" if os.uname().machine == "aarch64" else "aarch64"
+    spec = tmp_path / "image.yaml"
+    spec.write_text(spec_text(VERSION, other))
+    command = Command(tmp_path / "home", standalone.command.environ)
+    assert command("lock", str(spec)).returncode != 0
+    path = standalone.mirror.asked[-1].lstrip("/")
+    assert other in path
+    standalone.mirror.write(unquote(path), standalone.archive)
+    command.succeed("lock", str(spec))
+    done = command("build", "--locked", str(spec))
+    assert done.returncode == 0, done.stderr
+    assert f"is compiled by the standalone CPython {VERSION} for linux/" in done.stderr
+    folders = [home / "bytecode" for home in (command.home, standalone.command.home)]
+    there, here = ({file.name: file.read_bytes() for file in folder.iterdir()} for folder in folders)
+    same = there.keys() & here.keys()
+    assert len(same) == 2, "the library of the interpreter, and the wheel that is of no architecture"
+    assert all(there[name] == here[name] for name in same)

@@ -129,7 +129,8 @@ def test_a_package_without_a_wheel_for_the_platform_is_named(case: Case) -> None
     said = case.fails(7)
     assert entry(case, '"fast"') in said
     assert "no wheel of 'fast==1.0' for Python 3.11.2 on linux/amd64" in said
-    assert "hint: choose another version, python_version or platform" in said
+    assert "hint: choose another version, package, python_version or platform" in said
+    assert "builder_options: {taskimage: {build_sdists: [fast]}}" in said
 
 
 def test_an_unknown_debian_package_is_told_with_its_place_and_the_nearest(case: Case) -> None:

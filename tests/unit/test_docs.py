@@ -48,7 +48,7 @@ def test_examples_of_a_page_do_what_they_show(
                 file = Path(named[1].replace("~", str(tmp_path)))
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
-            elif language == "pycon" and "import flytekit" not in text:  # those run beside flytekit
+            elif language == "pycon" and "import flyte" not in text:  # those run beside flytekit, or flyte
                 test = doctest.DocTestParser().get_doctest(text, session, page.name, str(page), line)
                 assert test.examples, f"{page.name}:{line} has no example"
                 session = test.globs

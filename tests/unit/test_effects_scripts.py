@@ -94,6 +94,24 @@ def test_a_shipped_file_can_be_copied_and_change_its_mode(base: Deb, make_packag
 
 
 @pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("[ -h /etc/set ] && rm /etc/set", [Entry.file("etc/.wh.set", b"")]),
+        ("rm /etc/set; ln -s /usr/share/x /etc/set", [Entry.symlink("etc/set", "/usr/share/x")]),
+        ("ln -s /usr/share/x /etc/new; rm /etc/new", []),
+    ],
+)
+def test_a_link_that_a_script_takes_away_is_gone_and_never_what_it_leads_to(
+    base: Deb, make_package: MakePackage, script: str, expected: list[Entry]
+) -> None:
+    links = {"etc/set": "/usr/share/x"}
+    scripts = {"postinst": f"#!/bin/sh\n{script}\n"}
+    made = install(base, make_package({"usr/share/x": b"x"}, links=links, scripts=scripts))
+    own = [entry for entry in made.entries if entry.path.rpartition("/")[2] in {".wh.set", "set", "new", "x"}]
+    assert (own, made.unknown) == (expected, ())
+
+
+@pytest.mark.parametrize(
     ("script", "reason"),
     [
         ("make-cache --all", "runs make-cache --all"),

@@ -17,6 +17,7 @@ from taskimage.adapters.pypi.indexes import indexes
 from taskimage.adapters.pypi.requirements import Requirements
 from taskimage.adapters.pypi.simple import File, read_page
 from taskimage.adapters.pypi.target import Target
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
@@ -82,8 +83,9 @@ def make(store: Store, tmp_path: Path) -> Make:
 
 
 def resolve(pypi: PyPI, *packages: str, **more: Any) -> dict[str, WheelPin]:
-    options: dict[str, Any] = {"python": "3.11.2", "platform": AMD64, **more}
-    return {pin.name: pin for pin in pypi.resolve(packages=packages, **options).wheels}
+    asked = {name: more.pop(name) for name in ("requirements", "index", "extra_indexes") if name in more}
+    target: dict[str, Any] = {"python": "3.11.2", "platform": AMD64, **more}
+    return {pin.name: pin for pin in pypi.resolve(Asked(packages=packages, **asked), **target).wheels}
 
 
 def requirements(folder: Path, **files: str) -> tuple[RequirementsFile, ...]:
@@ -235,7 +237,7 @@ def test_indexes_of_a_requirements_file_are_asked(
         "public": "pip_index",
         "private": "requirements-1",
     }
-    pypi.fetch(tuple(pins.values()), requirements=files, moved=lambda _: None)
+    pypi.fetch(tuple(pins.values()), Asked(requirements=files), moved=lambda _: None)
 
 
 @pytest.mark.parametrize("how", ["spec", "default", "named", "netrc"])
@@ -264,9 +266,9 @@ def test_credentials_reach_the_index_and_nothing_else(
         (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login me password {CANARY}\n")
     pypi = make(events=events, **environ)
     pins = resolve(pypi, "app", **options)
-    pypi.fetch(tuple(pins.values()), moved=lambda _: None, **options)
+    pypi.fetch(tuple(pins.values()), Asked(**options), moved=lambda _: None)
     fresh = Store(tmp_path / "fresh")
-    make(at=fresh, **environ).fetch(tuple(pins.values()), moved=lambda _: None, **options)
+    make(at=fresh, **environ).fetch(tuple(pins.values()), Asked(**options), moved=lambda _: None)
     failures = []
     for package in ("missing", "app==9"):
         with pytest.raises(TaskImageError) as caught:
@@ -314,7 +316,7 @@ def test_an_address_that_is_no_index_is_bad_input(make: Make, url: str) -> None:
 
 def test_an_address_that_is_no_index_is_shown_without_its_password() -> None:
     with pytest.raises(BadInput) as caught:
-        indexes(f"ftp://me:{CANARY}@x.example/", (), {})
+        indexes(Asked(index=f"ftp://me:{CANARY}@x.example/"), {})
     assert CANARY not in str(caught.value)
 
 
@@ -332,6 +334,7 @@ def test_an_address_that_is_no_index_is_shown_without_its_password() -> None:
         ("windows", CannotBuild, r"no wheel of 'windows.*' for Python 3\.11\.2 on linux/amd64"),
         ("source", CannotBuild, r"no wheel of 'source.*' for Python 3\.11\.2 on linux/amd64"),
         ("built", CannotBuild, r"no wheel of 'source.*' for .*, which 'built' depends on"),
+        ("range>=1,<2", CannotBuild, r"no wheel of 'range>=1\.1' for"),
         ("conflict app>=1", CannotBuild, "do not fit together for .*app<1.*app>=1"),
         ("app<1 app>1", CannotBuild, "do not fit together for .*app<1"),
     ],
@@ -342,6 +345,8 @@ def test_what_cannot_be_resolved_is_named(
     index.add("app", "1.0")
     index.add("windows", "1.0", tag="cp311-cp311-win_amd64")
     index.files["source-1.0.tar.gz"] = b"no wheel"
+    index.add("range", "0.1")
+    index.files |= {f"range-1.{minor}.tar.gz": b"no wheel" for minor in (1, 2)}
     index.add("lost", "1.0", needs=["missing>2"])
     index.add("built", "1.0", needs=["source"])
     index.add("conflict", "1.0", needs=["app<1"])
@@ -396,7 +401,7 @@ def test_offline_only_what_was_seen_before_is_resolved(index: Index, make: Make)
     with pytest.raises(Unreachable, match="offline"):
         resolve(make(index, offline=True), "other")
     with pytest.raises(Unreachable, match="app-1"):
-        make(index, offline=True).fetch(tuple(pins.values()), moved=lambda _: None)
+        make(index, offline=True).fetch(tuple(pins.values()), Asked(), moved=lambda _: None)
     assert len(index.asked) == asked
 
 
@@ -467,7 +472,7 @@ def test_a_machine_that_did_not_resolve_finds_the_files_by_their_names(
     there = Store(tmp_path / "there")
     index.asked.clear()
     moved: list[int] = []
-    make(index, at=there).fetch(tuple(pins.values()), moved=moved.append)
+    make(index, at=there).fetch(tuple(pins.values()), Asked(), moved=moved.append)
     assert sum(moved) == sum(pin.size for pin in pins.values())
     for pin in pins.values():
         assert there.input_path(pin.digest).read_bytes() == index.files[pin.file]
@@ -479,7 +484,7 @@ def test_a_machine_that_resolved_asks_for_no_pages(index: Index, make: Make) -> 
     index.add("app", "1.0")
     pins = resolve(make(index), "app")
     index.asked.clear()
-    make(index).fetch(tuple(pins.values()), moved=lambda _: None)
+    make(index).fetch(tuple(pins.values()), Asked(), moved=lambda _: None)
     assert index.asked == [f"/files/{pins['app'].file}"]
 
 
@@ -489,7 +494,7 @@ def test_another_mirror_is_asked_for_its_own_addresses(index: Index, second: Ind
     second.add("app", "1.0")
     pins = resolve(make(index), "app")
     index.asked.clear()
-    make(second).fetch(tuple(pins.values()), moved=lambda _: None)
+    make(second).fetch(tuple(pins.values()), Asked(), moved=lambda _: None)
     assert index.asked == []
 
 
@@ -498,7 +503,7 @@ def test_a_file_that_moved_is_found_again(index: Index, make: Make, store: Store
     pins = resolve(make(index), "app")
     for path in (store.home / "records" / "urls").iterdir():
         path.write_text(path.read_text().replace("/files/", "/old/"))
-    make(index).fetch(tuple(pins.values()), moved=lambda _: None)
+    make(index).fetch(tuple(pins.values()), Asked(), moved=lambda _: None)
     assert store.input_path(pins["app"].digest).exists()
 
 
@@ -508,10 +513,10 @@ def test_a_file_that_is_gone_or_changed_is_named(index: Index, make: Make, tmp_p
     pins = tuple(resolve(make(index), "app<2").values())
     index.files[file] += b"x"
     with pytest.raises(IntegrityError, match=file):
-        make(index, at=Store(tmp_path / "there")).fetch(pins, moved=lambda _: None)
+        make(index, at=Store(tmp_path / "there")).fetch(pins, Asked(), moved=lambda _: None)
     del index.files[file]
     with pytest.raises(NotFound, match=file):
-        make(index, at=Store(tmp_path / "there")).fetch(pins, moved=lambda _: None)
+        make(index, at=Store(tmp_path / "there")).fetch(pins, Asked(), moved=lambda _: None)
 
 
 def test_bytes_that_are_not_the_locked_ones_are_not_kept(index: Index, make: Make, store: Store) -> None:
@@ -519,7 +524,7 @@ def test_bytes_that_are_not_the_locked_ones_are_not_kept(index: Index, make: Mak
     pins = resolve(make(index), "app")
     index.files[file] = index.files[file][::-1]
     with pytest.raises(IntegrityError):
-        make(index).fetch(tuple(pins.values()), moved=lambda _: None)
+        make(index).fetch(tuple(pins.values()), Asked(), moved=lambda _: None)
     assert not store.input_path(pins["app"].digest).exists()
 
 
@@ -529,7 +534,7 @@ def test_an_index_that_this_machine_does_not_know_is_bad_input(
     second.add("app", "1.0")
     pins = resolve(make(index, UV_INDEX=f"corp={second.url}"), "app")
     with pytest.raises(BadInput, match="'corp'"):
-        make(index).fetch(tuple(pins.values()), moved=lambda _: None)
+        make(index).fetch(tuple(pins.values()), Asked(), moved=lambda _: None)
 
 
 # -- pages -------------------------------------------------------------------------------------------------------
@@ -551,7 +556,7 @@ NAME, HEX = "app-1.0-py3-none-any.whl", "0123456789abcdef" * 4
         (
             "application/vnd.pypi.simple.v1+json",
             f'{{"meta": {{"api-version": "1.4"}}, "files": [{{"filename": "{NAME}", "url": "x/{NAME}", "hashes": {{}}, "yanked": true}}]}}',
-            File(NAME, f"{PAGE}x/{NAME}"),
+            File(NAME, f"{PAGE}x/{NAME}", yanked=True),
         ),
     ],
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tests.sources import Index
 
 from taskimage.adapters.http import Http
 from taskimage.adapters.pypi import PyPI, Resolution
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.store import Store
 from taskimage.model.base import Distribution
@@ -43,9 +44,9 @@ def resolve(store: Store, index: Index, tmp_path: Path, events: list[Event]) -> 
     environ = {"HOME": str(tmp_path), "UV_HTTP_RETRIES": "0", "UV_DEFAULT_INDEX": index.url}
     pypi = PyPI(store, Http(environ, pauses=()), environ=environ, listener=events.append)
 
-    def resolve(*packages: str, **more: Any) -> Resolution:
+    def resolve(*packages: str, requirements: Sequence[RequirementsFile] = (), **more: Any) -> Resolution:
         options: dict[str, Any] = {"python": "3.11.2", "platform": Platform("linux", "amd64"), **more}
-        return pypi.resolve(packages=packages, **options)
+        return pypi.resolve(Asked(packages=packages, requirements=requirements), **options)
 
     return resolve
 
@@ -136,9 +137,9 @@ def test_it_counts_beside_several_indexes(index: Index, store: Store, tmp_path: 
         environ = {"HOME": str(tmp_path), "UV_DEFAULT_INDEX": index.url, "UV_INDEX": f"other={other.url}"}
         pypi = PyPI(store, Http(environ, pauses=()), environ=environ)
         found = pypi.resolve(
+            Asked(packages=["app"]),
             python="3.11.2",
             platform=Platform("linux", "amd64"),
-            packages=["app"],
             installed=[has("tool", "1.0")],
         )
     finally:

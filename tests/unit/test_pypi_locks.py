@@ -16,6 +16,7 @@ from tests.sources import Index
 from taskimage.adapters.http import Http
 from taskimage.adapters.pypi import PyPI
 from taskimage.adapters.pypi.locks.poetryversions import allows
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.store import Store
 from taskimage.model.errors import BadInput, CannotBuild, NotFound, StaleLock, TaskImageError
@@ -81,9 +82,8 @@ def pypi(store: Store, folder: Path, **environ: str) -> PyPI:
 def resolve(store: Store, folder: Path, name: str, options: str = "", **more: Any) -> dict[str, WheelPin]:
     given: dict[str, Any] = {"python": "3.11.2", "platform": AMD64, **more}
     environ = given.pop("environ", {})
-    found = pypi(store, folder, **environ).resolve(
-        requirements=files(folder, name), options=InstallOptions.parse(options), **given
-    )
+    asked = Asked(requirements=files(folder, name), options=InstallOptions.parse(options))
+    found = pypi(store, folder, **environ).resolve(asked, **given)
     return {pin.name: pin for pin in found.wheels}
 
 
@@ -142,7 +142,7 @@ def test_a_lock_is_not_resolved_again(store: Store, folder: Path, index: Index, 
     assert pins["app"].version == "1.0"
     assert [path for path in index.asked if path.startswith("/simple")] == []
     pypi(store, folder).fetch(
-        tuple(pins.values()), requirements=files(folder, uv_lock.name), moved=lambda _: None
+        tuple(pins.values()), Asked(requirements=files(folder, uv_lock.name)), moved=lambda _: None
     )
     assert all(store.input_path(pin.digest).exists() for pin in pins.values())
 
@@ -155,7 +155,7 @@ def test_another_machine_fetches_by_the_lock_too(
     fresh = Store(tmp_path / "fresh")
     index.asked.clear()
     pypi(fresh, folder).fetch(
-        tuple(pins.values()), requirements=files(folder, uv_lock.name), moved=lambda _: None
+        tuple(pins.values()), Asked(requirements=files(folder, uv_lock.name)), moved=lambda _: None
     )
     assert [path for path in index.asked if path.startswith("/simple")] == []
 
@@ -387,7 +387,7 @@ def test_of_a_poetry_lock_is_installed_what_poetry_install_would(  # noqa: PLR09
     assert set(pins) == expected
     assert pins.get("old", pins[min(pins)]).size > 0
     pypi(store, folder).fetch(
-        tuple(pins.values()), requirements=files(folder, "poetry.lock"), moved=lambda _: None
+        tuple(pins.values()), Asked(requirements=files(folder, "poetry.lock")), moved=lambda _: None
     )
 
 
@@ -481,10 +481,10 @@ def test_a_wheel_may_be_wanted_by_its_address(
     pins = resolve(store, folder, "r.txt", environ=environ)
     assert {name: pin.index for name, pin in pins.items()} == {"lone": "url", "quick": "pypi"}
     named = pypi(store, folder, **environ).resolve(
-        python="3.11.2", platform=AMD64, packages=[f"lone @ {url}"]
+        Asked(packages=[f"lone @ {url}"]), python="3.11.2", platform=AMD64
     )
     assert named.wheels == tuple(pins.values())
-    for given in ({"requirements": files(folder, "r.txt")}, {"packages": [f"lone @ {url}"]}):
+    for asked in (Asked(requirements=files(folder, "r.txt")), Asked(packages=[f"lone @ {url}"])):
         fresh = Store(tmp_path / f"fresh {len(list(tmp_path.iterdir()))}")
-        pypi(fresh, folder, **environ).fetch(named.wheels, moved=lambda _: None, **given)
+        pypi(fresh, folder, **environ).fetch(named.wheels, asked, moved=lambda _: None)
         assert fresh.input_path(pins["lone"].digest).exists()

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +257,25 @@ def test_root_of_the_image_does_what_root_does_to_files_where_it_administers(
     said = (tmp_path / "output").read_text()
     assert (said.count("secret"), said.count("err")) == (1, 2)
     assert not (image / "etc/closed").exists()
+
+
+def test_where_it_administers_every_host_has_one_name(
+    isolating: Sandbox, image: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert isolating.run(
+        shell(image, tmp_path / "s", "cat /proc/sys/kernel/hostname", uid=0, administers=True)
+    ) == Ended(0)
+    assert capfd.readouterr().out == "localhost\n"
+
+
+def test_a_job_ends_when_it_is_stopped(isolating: Sandbox, image: Path, tmp_path: Path) -> None:
+    """From a thread too, which gets no signal, and whatever the command does with signals."""
+    stopped = threading.Event()
+    wanted = shell(image, tmp_path / "s", "trap '' TERM INT; sleep 60; sleep 60", stopped=stopped.is_set)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(isolating.run, wanted)
+        stopped.set()
+        assert running.result(timeout=30).code in {125, 137}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

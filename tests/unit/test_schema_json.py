@@ -64,7 +64,8 @@ def test_defaults_are_those_of_the_values() -> None:
     assert SCHEMA["properties"]["name"]["default"] == ImageSpec().name
     switches = SCHEMA["properties"]["builder_options"]["properties"]["taskimage"]["properties"]
     given = {name: one["default"] for name, one in switches.items()}
-    assert BuilderOptions.of({"taskimage": given}) == BuilderOptions(waive_scripts=[], ca_certificates=[])  # type: ignore[arg-type]
+    lists: dict[str, Any] = {"waive_scripts": [], "ca_certificates": [], "build_sdists": []}
+    assert BuilderOptions.of({"taskimage": given}) == BuilderOptions(**lists)
 
 
 @pytest.mark.parametrize("name", FIELDS)

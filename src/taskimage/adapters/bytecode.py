@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import posixpath
 import re
 import struct
 import subprocess
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +18,11 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 from taskimage.adapters.rootfs import inside
 from taskimage.model.errors import CannotBuild, IntegrityError
-from taskimage.model.oci import Platform
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Compiler", "check_machine", "is_needed", "runtime_command"]
+__all__ = ["Compiler", "is_needed", "runtime_command"]
 
 _HINT = "set `bytecode: false` in builder_options.taskimage of the spec to build without bytecode"
 # How many bytes of sources are asked about at once, and how many questions may be open for each worker.
@@ -209,31 +206,23 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-def runtime_command(root: Path, python: str, platform: Platform) -> list[str]:
+def runtime_command(root: Path, python: str, *, own_loader: bool = True) -> list[str]:
     """How to run ``python`` (a path in the image, such as ``/usr/bin/python3.11``) from an image unpacked at ``root``.
 
     The image's own dynamic loader runs it, with the image's libraries; it finds its standard library from its
-    own place. No privileges are needed, and nothing of this machine is used but the kernel.
+    own place. No privileges are needed, and nothing of this machine is used but the kernel; where it has no
+    ``own_loader``, this machine's C library as well.
 
-    Raises CannotBuild where the image has no such interpreter or no loader for it, and as `check_machine` does.
+    Raises CannotBuild where the image has no such interpreter or no loader for it.
     """
-    check_machine(platform)
     program = _file(root, python)
+    if not own_loader:
+        return [str(program)]
     loader = _file(root, _loader(program, python))
     # Its own first: a libpython of the same version elsewhere in the image may be another one.
     own = _inside(root, posixpath.join(posixpath.dirname(python), "../lib"))
     search = ":".join(str(folder) for folder in (own, *_library_folders(root)))
     return [str(loader), "--library-path", search, "--argv0", str(program), str(program)]
-
-
-def check_machine(platform: Platform) -> None:
-    """Raise CannotBuild where this machine's kernel cannot run programs of ``platform``."""
-    if sys.platform != "linux" or os.uname().machine != platform.machine:
-        raise CannotBuild(
-            f"this machine ({sys.platform} {os.uname().machine}) cannot run the interpreter of {platform}, "
-            "which compiles the image's bytecode",
-            hint=f"use an interpreter of exactly the same version, or {_HINT}",
-        )
 
 
 def is_needed(path: str, python: str) -> bool:

@@ -10,7 +10,7 @@ import errno
 import filecmp
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -31,8 +31,21 @@ _DATED = frozenset({"var/log/alternatives.log", "var/log/dpkg.log", "var/log/fai
 _RUNTIME_S = frozenset({".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf"})
 
 
+def is_kept(path: str) -> bool:
+    """Whether a change at ``path`` becomes part of the image."""
+    if path in _KERNEL_S or path in _DATED or path in _RUNTIME_S:
+        return False
+    return not path.startswith(tuple(f"{folder}/" for folder in (*_KERNEL_S, *_PASSING)))
+
+
 def changes(
-    before: Path, after: Path, owners: Owners, *, whole: bool, mounted: Collection[str] = ()
+    before: Path,
+    after: Path,
+    owners: Owners,
+    *,
+    whole: bool,
+    mounted: Collection[str] = (),
+    kept: Callable[[str], bool] = is_kept,
 ) -> tuple[Entry, ...]:
     """The entries that make ``after`` out of ``before``, sorted by path, with every folder that they are in.
 
@@ -42,8 +55,9 @@ def changes(
         owners: Who owns what in ``before``.
         whole: Whether what ``after`` lacks is gone.
         mounted: Paths at which something else was seen meanwhile.
+        kept: Whether a change at a path counts.
     """
-    compared = _Comparison(before, after, owners).below("", whole=whole)
+    compared = _Comparison(before, after, owners, kept).below("", whole=whole)
     found = {entry.path: entry for entry in compared if entry.path not in mounted}
     for folder in folders_of(found):
         if folder not in found:
@@ -51,15 +65,9 @@ def changes(
     return tuple(found[path] for path in sorted(found))
 
 
-def is_kept(path: str) -> bool:
-    """Whether a change at ``path`` becomes part of the image."""
-    if path in _KERNEL_S or path in _DATED or path in _RUNTIME_S:
-        return False
-    return not path.startswith(tuple(f"{folder}/" for folder in (*_KERNEL_S, *_PASSING)))
-
-
 class _Comparison:
-    def __init__(self, before: Path, after: Path, owners: Owners) -> None:
+    def __init__(self, before: Path, after: Path, owners: Owners, kept: Callable[[str], bool]) -> None:
+        self._is_kept = kept
         self._before = before
         self._after = after
         self._owners = owners
@@ -71,10 +79,12 @@ class _Comparison:
         names = {child.name for child in after.iterdir()}
         if whole and _is_folder(self._before / folder):
             gone = {child.name for child in (self._before / folder).iterdir()} - names
-            yield from (_whiteout(folder, name) for name in sorted(gone) if is_kept(_joined(folder, name)))
+            yield from (
+                _whiteout(folder, name) for name in sorted(gone) if self._is_kept(_joined(folder, name))
+            )
         for name in sorted(names):
             path = _joined(folder, name)
-            if is_kept(path):
+            if self._is_kept(path):
                 yield from self._change(path, whole=whole)
 
     def _change(self, path: str, *, whole: bool) -> Iterator[Entry]:

@@ -45,7 +45,7 @@ class CPython:
         self._environ = os.environ if environ is None else environ
 
     def resolve(self, version: str, platform: Platform) -> PythonPin:
-        """The newest build of ``version`` (``3.12`` or ``3.12.7``) for glibc, fetched, so that it has a digest.
+        """The newest build of ``version`` (``3.12`` or ``3.12.7``), on Linux for glibc, fetched, so that it has a digest.
 
         Raises NotFound, naming the versions there are, and what fetching raises.
         """
@@ -78,10 +78,11 @@ class CPython:
         from packaging.version import Version
 
         arch, libc = _ARCHITECTURES.get(platform.architecture, (platform.machine, "gnu"))
+        build = ("macos", arch, "none") if platform.os == "darwin" else (platform.os, arch, libc)
         builds = {
             Version(entry["version"]): entry["url"]
             for entry in self._list
-            if (entry["os"], entry["arch"], entry["libc"]) == (platform.os, arch, libc)
+            if (entry["os"], entry["arch"], entry["libc"]) == build
         }
         finals = {found for found in builds if not found.is_prerelease} or builds.keys()
         wanted = [found for found in finals if str(found) == version or str(found).startswith(f"{version}.")]

@@ -20,6 +20,12 @@ def configuration(environ: Mapping[str, str]) -> Path:
     return Path(folder) if folder else home(environ) / ".config"
 
 
+def caches(environ: Mapping[str, str]) -> Path:
+    """Where programs keep what they can make again (XDG Base Directory Specification)."""
+    folder = (environ.get("XDG_CACHE_HOME") or "").strip()
+    return Path(folder) if folder else home(environ) / ".cache"
+
+
 def config_path(environ: Mapping[str, str]) -> Path:
     """Where the settings of this program are, or would be."""
     # Spelled out for the usual case, since platformdirs takes a while to import.
@@ -30,9 +36,3 @@ def config_path(environ: Mapping[str, str]) -> Path:
 
         base = Path(platformdirs.user_config_dir("taskimage", appauthor=False))
     return base / "config.toml"
-
-
-def caches(environ: Mapping[str, str]) -> Path:
-    """Where programs keep what they can make again (XDG Base Directory Specification)."""
-    folder = (environ.get("XDG_CACHE_HOME") or "").strip()
-    return Path(folder) if folder else home(environ) / ".cache"

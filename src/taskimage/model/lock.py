@@ -6,13 +6,23 @@ No time stamp, no digest of itself, no host name: what is locked is found again 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
 
-__all__ = ["BasePin", "CondaPin", "DebPin", "Lock", "PlatformLock", "PythonPin", "Wants", "WheelPin"]
+__all__ = [
+    "BasePin",
+    "CondaPin",
+    "DebPin",
+    "Lock",
+    "PlatformLock",
+    "PythonPin",
+    "SdistPin",
+    "Wants",
+    "WheelPin",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -30,8 +40,21 @@ class DebPin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SdistPin:
+    """One sdist (PyPA, source distribution format) that a wheel was built of, with ``tools``: ``NAME==VERSION``, sorted."""
+
+    file: str
+    size: int
+    digest: Digest
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class WheelPin:
-    """One wheel (PyPA, binary distribution format); ``name`` is normalised, ``index`` an alias."""
+    """One wheel (PyPA, binary distribution format); ``name`` is normalised, ``index`` an alias.
+
+    No index has a wheel that was built: there is the ``sdist``.
+    """
 
     name: str
     version: str
@@ -39,6 +62,13 @@ class WheelPin:
     file: str
     size: int
     digest: Digest
+    sdist: SdistPin | None = None
+
+    @property
+    def published(self) -> WheelPin:
+        """What its index has of it: the wheel, or the sdist in its place."""
+        of = self.sdist
+        return replace(self, file=of.file, size=of.size, digest=of.digest, sdist=None) if of else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -148,7 +178,7 @@ class Wants:
     ``runtime`` names the package that starts tasks where no requirement of the spec does; "" for none. With a
     ``base_image`` there is no ``suite``: it has its own; ``python_exec`` is an interpreter of it by path, which then
     decides where ``python`` is "". ``installer`` is what installs packages when a task starts; "" for nothing.
-    ``options`` are those by which Python packages are chosen. A ``base_image`` that is a spec stands here as
+    ``build_sdists`` names what may be built. ``options`` are those by which Python packages are chosen. A ``base_image`` that is a spec stands here as
     ``spec NAME``.
     """
 
@@ -166,6 +196,7 @@ class Wants:
     options: tuple[str, ...] = ()
     python_exec: str = ""
     installer: str = ""
+    build_sdists: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,17 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, TaskImageError, WrongType
-from taskimage.model.lock import BasePin, CondaPin, DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
+from taskimage.model.lock import (
+    BasePin,
+    CondaPin,
+    DebPin,
+    Lock,
+    PlatformLock,
+    PythonPin,
+    SdistPin,
+    Wants,
+    WheelPin,
+)
 from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
 from taskimage.model.shown import shown
@@ -25,6 +35,10 @@ The text of a later format has ``requires``, the oldest taskimage that reads it,
 
 # What few specs ask for, and stands in a lock only then.
 _SELDOM = ("base_image", "python_exec", "installer")
+_LISTS = (
+    "packages", "requirements", "apt_packages", "conda_packages", "conda_channels", "indexes", "options", "build_sdists",
+)  # fmt: skip
+_SELDOM_LISTS = frozenset({"conda_packages", "conda_channels", "options", "build_sdists"})
 _HEADER = (
     "# Every input of an image, pinned. Written by `taskimage lock`; commit it beside its spec.\n"
     f"lock-version = {VERSION}\n"
@@ -90,10 +104,7 @@ def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
         )
         if getattr(old, name) != getattr(new, name)
     ]
-    lists = (
-        "platforms", "packages", "requirements", "apt_packages", "conda_packages", "conda_channels", "indexes", "options",
-    )  # fmt: skip
-    for name in lists:
+    for name in ("platforms", *_LISTS):
         before, after = getattr(old, name), getattr(new, name)
         lines += [f"{name}: {item!r} is wanted and not locked" for item in after if item not in before]
         lines += [f"{name}: {item!r} is locked and no longer wanted" for item in before if item not in after]
@@ -192,16 +203,9 @@ def _tables(lock: Lock, above: str) -> Iterator[str]:
     for key in _SELDOM:
         if value := getattr(wants, key):
             yield _line(key.replace("_", "-"), value)
-    yield _list("packages", map(_value, wants.packages))
-    yield _list("requirements", map(_value, wants.requirements))
-    yield _list("apt-packages", map(_value, wants.apt_packages))
-    if wants.conda_packages:
-        yield _list("conda-packages", map(_value, wants.conda_packages))
-    if wants.conda_channels:
-        yield _list("conda-channels", map(_value, wants.conda_channels))
-    yield _list("indexes", map(_value, wants.indexes))
-    if wants.options:
-        yield _list("options", map(_value, wants.options))
+    for key in _LISTS:
+        if (values := getattr(wants, key)) or key not in _SELDOM_LISTS:
+            yield _list(key.replace("_", "-"), map(_value, values))
     for platform in sorted(lock.platforms, key=lambda item: item.platform):
         yield f"\n[[{above}platforms]]\n"
         yield _line("platform", str(platform.platform))
@@ -216,10 +220,11 @@ def _tables(lock: Lock, above: str) -> Iterator[str]:
         yield _list("wheels", map(_row, sorted(platform.wheels)))
 
 
-def _row(pin: DebPin | CondaPin | WheelPin | PythonPin) -> str:
+def _row(pin: DebPin | CondaPin | WheelPin | SdistPin | PythonPin) -> str:
     row = {field.name: getattr(pin, field.name) for field in fields(pin)}
     digest = row.pop("digest")
     row["sha256"] = digest.hex if digest else None
+    row |= {key: row.pop(key) for key in ("tools", "sdist") if key in row}  # what few have comes last
     return _inline(row)
 
 
@@ -248,7 +253,11 @@ def _list(key: str, items: Iterable[str]) -> str:
     return f"{key} = [\n{lines}]\n" if lines else f"{key} = []\n"
 
 
-def _value(value: str | int) -> str:
+def _value(value: str | int | Sequence[str] | SdistPin) -> str:
+    if isinstance(value, SdistPin):
+        return _row(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
     # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
@@ -264,19 +273,19 @@ def _lock(document: Mapping[str, Any]) -> Lock:
             platforms=tuple(wants["platforms"]),
             suite=wants["suite"],
             runtime=wants["runtime"],
-            packages=tuple(wants["packages"]),
-            requirements=tuple(wants["requirements"]),
-            apt_packages=tuple(wants["apt-packages"]),
-            conda_packages=tuple(wants.get("conda-packages", ())),
-            conda_channels=tuple(wants.get("conda-channels", ())),
-            indexes=tuple(wants["indexes"]),
-            options=tuple(wants.get("options", ())),
-            **{key: wants.get(key.replace("_", "-"), "") for key in _SELDOM},
+            **{key: _given(wants, key) for key in (*_LISTS, *_SELDOM)},
         ),
         platforms=tuple(_platform(item) for item in document["platforms"]),
         base=_lock(document["below"]) if "below" in document else None,
         labels=_texts(document, "labels") if "labels" in document else (),
     )
+
+
+def _given(wants: Mapping[str, Any], key: str) -> Any:
+    name = key.replace("_", "-")
+    if key in _LISTS:
+        return tuple(wants.get(name, ()) if key in _SELDOM_LISTS else wants[name])
+    return wants.get(name, "")
 
 
 def _platform(item: Mapping[str, Any]) -> PlatformLock:
@@ -316,17 +325,21 @@ def _texts(item: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(item[key])
 
 
-_Pin = TypeVar("_Pin", DebPin, CondaPin, WheelPin, PythonPin)
+_Pin = TypeVar("_Pin", DebPin, CondaPin, WheelPin, SdistPin, PythonPin)
 
 
 def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
     values = dict(row)
     if "sha256" in values:
         values["digest"] = Digest.parse(f"sha256:{values.pop('sha256')}")
+    if "sdist" in values:
+        values["sdist"] = _pin(SdistPin, values["sdist"])
+    if "tools" in values:
+        values["tools"] = _texts(values, "tools")
     for key, value in values.items():
         if key not in kind.__slots__:
             raise TypeError(f"{shown(key)} is no key of an input")
-        wanted = Digest if key == "digest" else int if key == "size" else str
+        wanted = _TYPES.get(key, str)
         if type(value) is not wanted:
             raise TypeError(f"{key} = {shown(value)} is no {wanted.__name__}")
         # What follows a mirror's address must not lead away from it; in a base image an interpreter's is absolute.
@@ -337,6 +350,9 @@ def _pin(kind: type[_Pin], row: Mapping[str, Any]) -> _Pin:
         ):
             raise ValueError(f"{key} = {shown(value)} is no plain path")
     return kind(**values)
+
+
+_TYPES: Final[Mapping[str, type]] = {"digest": Digest, "size": int, "sdist": SdistPin, "tools": tuple}
 
 
 def _is_plain(path: str, source: object) -> bool:

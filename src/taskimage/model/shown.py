@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["shown"]
+__all__ = ["last_lines", "shown"]
 
 # The part of a URL before its host (RFC 3986, 3.2.1), which may hold a password.
 _USERINFO = re.compile(r"//[^/@\s]*@")
@@ -23,3 +23,13 @@ def shown(value: object, *, longest: int = 200) -> str:
     except Exception:  # noqa: BLE001 - too many digits, nested too deeply, or a class's own mistake
         return f"<{type(value).__name__}>"
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def last_lines(said: str, *, most: int = 20) -> list[str]:
+    r"""The last lines of what a program ``said``, without what would drive a terminal.
+
+    >>> last_lines("a\x1b[2J\nb", most=1)
+    ['b']
+    """
+    text = "".join(character for character in said if character.isprintable() or character in "\n\t")
+    return text.splitlines()[-most:]

@@ -13,6 +13,7 @@ __all__ = ["MODES"]
 
 MODES: Mapping[str, tuple[int, int, int]] = MappingProxyType({
     "etc/ssl/private": (0o700, 0, 0),
+    "home/flyte": (0o775, 1000, 0),
     "home/flytekit": (0o775, 1000, 0),
     "root": (0o775, 1000, 0),
     "run/lock": (0o1777, 0, 0),

@@ -18,16 +18,24 @@ from taskimage.model.lock import BasePin, CondaPin, DebPin, PlatformLock, WheelP
 from taskimage.model.oci import canonical_json
 from taskimage.transform.layer import FORMAT
 
-__all__ = ["LayerPlan", "grouped", "plan"]
+__all__ = ["WHEELS", "Grouping", "LayerPlan", "grouped", "plan"]
 
 _MIB: Final = 1 << 20
-_BASE_GROUPS = 4
-_APT_GROUPS = 4
-_BIG_DEB, _MOST_BIG_DEBS = 16 * _MIB, 6
-_WHEEL_GROUPS = 8
-_BIG_WHEEL, _MOST_BIG_WHEELS = 1 * _MIB, 32
-_CONDA_GROUPS = 8
-_BIG_CONDA, _MOST_BIG_CONDA = 4 * _MIB, 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """How packages of one kind share layers: from ``big`` bytes on alone, up to ``most_big``; the rest in ``groups``."""
+
+    big: int
+    most_big: int
+    groups: int
+
+
+_DEBS: Final = Grouping(big=16 * _MIB, most_big=6, groups=4)
+_CONDA: Final = Grouping(big=4 * _MIB, most_big=24, groups=8)
+WHEELS: Final = Grouping(big=1 * _MIB, most_big=32, groups=8)
+"""What other numbers would give, `make bench-plan` simulates."""
 
 _Pin = TypeVar("_Pin", bound=DebPin | CondaPin | WheelPin)
 
@@ -47,6 +55,11 @@ class LayerPlan:
     def size(self) -> int:
         """How many bytes its inputs have, as far as they are fetched."""
         return sum(pin.size for pin in self.pins)
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is made by running something on all layers below."""
+        return self.kind == "commands"
 
     @property
     def pins(self) -> tuple[DebPin | CondaPin | WheelPin, ...]:
@@ -94,7 +107,7 @@ def plan(
     debs = tuple(sorted((*lock.base, *lock.apt), key=_name))
     plans = [
         LayerPlan(kind="debs", origin=_origin("base", group), debs=group)
-        for group in grouped(lock.base, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_BASE_GROUPS)
+        for group in grouped(lock.base, _DEBS)
     ]
     if lock.python.source == "standalone":
         parameters = (str(lock.python.digest), *bytecode, *links)
@@ -105,7 +118,7 @@ def plan(
     plans += _compiled(lock.base, of_debian)
     plans += [
         LayerPlan(kind="debs", origin=_origin("apt", group), debs=group, parameters=below)
-        for group in grouped(lock.apt, big=_BIG_DEB, most_big=_MOST_BIG_DEBS, groups=_APT_GROUPS)
+        for group in grouped(lock.apt, _DEBS)
     ]
     plans += _compiled(lock.apt, of_debian)
     plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=(*effects, *below)))
@@ -116,7 +129,7 @@ def plan(
             conda=group,
             parameters=(*conda, lock.python.minor, *bytecode, *links),
         )
-        for group in grouped(lock.conda, big=_BIG_CONDA, most_big=_MOST_BIG_CONDA, groups=_CONDA_GROUPS)
+        for group in grouped(lock.conda, _CONDA)
     ]
     # An interpreter of the base, or conda's, imports what is there.
     site = ("system-site",) if lock.python.brings_packages else ()
@@ -129,7 +142,7 @@ def plan(
             wheels=group,
             parameters=(*environment, *bytecode),
         )
-        for group in grouped(lock.wheels, big=_BIG_WHEEL, most_big=_MOST_BIG_WHEELS, groups=_WHEEL_GROUPS)
+        for group in grouped(lock.wheels, WHEELS)
     ]
     return tuple(plans)
 
@@ -154,19 +167,21 @@ def _compiled(debs: Sequence[DebPin], bytecode: Sequence[str]) -> list[LayerPlan
     ]
 
 
-def grouped(pins: Sequence[_Pin], *, big: int, most_big: int, groups: int) -> tuple[tuple[_Pin, ...], ...]:
-    """``pins`` shared out: each that is ``big`` alone, the rest by a digest of their names.
+def grouped(pins: Sequence[_Pin], grouping: Grouping) -> tuple[tuple[_Pin, ...], ...]:
+    """``pins`` shared out: each that is big alone, the rest by a digest of their names.
 
     Sorted within and among each other; one pin that comes, goes or changes touches one group, unless there
     are more big ones than ``most_big``, of which the largest then stand alone.
     """
-    ranked = sorted((pin for pin in pins if pin.size >= big), key=lambda pin: (-pin.size, _name(pin)))
-    alone = {_name(pin) for pin in ranked[:most_big]}
+    ranked = sorted(
+        (pin for pin in pins if pin.size >= grouping.big), key=lambda pin: (-pin.size, _name(pin))
+    )
+    alone = {_name(pin) for pin in ranked[: grouping.most_big]}
     buckets: dict[int, list[_Pin]] = {}
     for pin in sorted(pins, key=_name):
         if _name(pin) not in alone:
             number = int.from_bytes(hashlib.sha256(_name(pin).encode()).digest()[:8], "big")
-            buckets.setdefault(number % groups, []).append(pin)
+            buckets.setdefault(number % grouping.groups, []).append(pin)
     singles = [(pin,) for pin in sorted(pins, key=_name) if _name(pin) in alone]
     return (*singles, *(tuple(buckets[number]) for number in sorted(buckets)))
 

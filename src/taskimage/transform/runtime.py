@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from taskimage.model.oci import ExecutionConfig
+from taskimage.model.user import User
 
-__all__ = ["CONDA", "HOME", "PREFIX", "USER", "WORKDIR", "environment_of_commands", "runtime_config"]
+__all__ = [
+    "CONDA",
+    "FLYTEKIT",
+    "HOME",
+    "PREFIX",
+    "USER",
+    "WORKDIR",
+    "Conventions",
+    "environment_of_commands",
+    "runtime_config",
+]
 
 PREFIX = "/opt/venv"
 CONDA = "/opt/conda"
@@ -16,6 +29,18 @@ WORKDIR = "/root"
 # In numbers, so that Kubernetes can tell for `runAsNonRoot` that this is not root; group 0, so that what the
 # image lets its user write, a container that runs as any other uid of group 0 may write as well.
 USER = "1000:0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conventions:
+    """What tasks of one framework expect of an image: who runs them, and where."""
+
+    user: User
+    workdir: str
+
+
+FLYTEKIT: Final = Conventions(user=User(name="flytekit", uid=1000, gid=0, home=HOME), workdir=WORKDIR)
+"""What flytekit's tasks expect."""
 
 _SYSTEM = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # Where the NVIDIA device plug-in of a cluster mounts the driver's programs and libraries.
@@ -45,6 +70,7 @@ def runtime_config(
     prefix: str = PREFIX,
     programs: Sequence[str] = (),
     user: str = USER,
+    home: str = HOME,
     workdir: str = WORKDIR,
     base: ExecutionConfig | None = None,
 ) -> ExecutionConfig:
@@ -69,6 +95,7 @@ def runtime_config(
         prefix: The virtual environment.
         programs: Folders of programs that come after the environment's own on ``PATH``.
         user: ``uid:gid``.
+        home: Where that user's own files go.
         workdir: Where the code of tasks is unpacked, too.
         base: How a container of the base image starts.
     """
@@ -80,7 +107,7 @@ def runtime_config(
         "LD_LIBRARY_PATH": _joined(*_folders(inherited.get("LD_LIBRARY_PATH")), _NVIDIA_LIBRARIES),
         "PYTHONPATH": workdir,
         # A uid without a passwd entry would get "/" for its home, and could not write there.
-        "HOME": HOME,
+        "HOME": home,
         "UV_PYTHON": f"{prefix}/bin/python",
         "SSL_CERT_DIR": "/etc/ssl/certs",
         "FLYTE_SDK_RICH_TRACEBACKS": "0",

@@ -11,7 +11,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -220,10 +220,12 @@ def _unpacked(opener: Callable[[], BinaryIO], info: zipfile.ZipInfo, where: str)
 # -- writing -------------------------------------------------------------------------------------------
 
 
-def write_members(members: Iterable[tuple[str, bytes]], *, level: int) -> bytes:
+def write_members(
+    members: Iterable[tuple[str, bytes]], *, level: int, executable: Collection[str] = ()
+) -> bytes:
     """A zip archive of ``members``, sorted by path, deflated by libdeflate: the same bytes for the same members.
 
-    The standard library would write it with whatever zlib it has, whose output differs between machines.
+    Paths in ``executable`` have that mode. The standard library would write it with whatever zlib it has, whose output differs between machines.
     """
     import deflate
 
@@ -238,7 +240,7 @@ def write_members(members: Iterable[tuple[str, bytes]], *, level: int) -> bytes:
         # Version 2.0, UTF-8 names, midnight of 1 January 1980; made on Unix (3), which has modes.
         common = (20, _UTF8, zipfile.ZIP_DEFLATED, 0, 0x21, crc32, len(body), size, len(name), 0)
         out.write(_LOCAL.pack(b"PK\3\4", *common) + name + body)
-        mode = (stat.S_IFREG | 0o644) << 16
+        mode = (stat.S_IFREG | (0o755 if name.decode() in executable else 0o644)) << 16
         directory.write(_CENTRAL.pack(b"PK\1\2", 3 << 8 | 20, *common, 0, 0, 0, mode, offset) + name)
     start, listing = out.tell(), directory.getvalue()
     if len(packed) > 0xFFFF or start + len(listing) >= _IN_EXTRA:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from taskimage.adapters.specfiles import LoadedSpec, requirements_of
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import TaskImageError
 from taskimage.model.lock import Lock, WheelPin
 from taskimage.model.lockfile import diff
 from taskimage.transform.licence import licence_of
-from taskimage.verbs.inputs import Indexes
 from taskimage.verbs.tools import Tools
 
 __all__ = ["changes"]
@@ -22,24 +22,17 @@ def changes(tools: Tools, loaded: LoadedSpec, old: Lock, new: Lock) -> tuple[str
     The metadata of wheels that the store lacks is asked of the spec's indexes; what is not known is left out.
     """
     differing = sorted(_wheels(old) ^ _wheels(new))
-    indexes = Indexes.of(loaded.spec, requirements_of(loaded))
-    return diff(old, new, licences=_licences(tools, differing, indexes) if differing else None)
+    asked = Asked.of(loaded.spec, requirements_of(loaded))
+    return diff(old, new, licences=_licences(tools, differing, asked) if differing else None)
 
 
 def _wheels(lock: Lock) -> frozenset[WheelPin]:
     return frozenset(pin for platform in lock.platforms for pin in platform.wheels)
 
 
-def _licences(tools: Tools, pins: list[WheelPin], indexes: Indexes) -> Mapping[Digest, str]:
+def _licences(tools: Tools, pins: list[WheelPin], asked: Asked) -> Mapping[Digest, str]:
     try:
-        found = tools.pypi.metadata(
-            pins,
-            packages=indexes.packages,
-            requirements=indexes.requirements,
-            index=indexes.index,
-            extra_indexes=indexes.extra,
-            options=indexes.options,
-        )
+        found = tools.pypi.metadata(pins, asked)
     except TaskImageError:
         return {}  # an old lock may name an index that is not known here
     return {digest: licence_of(metadata) for digest, metadata in found.items()}

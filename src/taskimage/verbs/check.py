@@ -123,7 +123,9 @@ def _questions(tools: Tools, level: _Level) -> Iterator[Callable[[], list[Findin
         yield placed(lambda: [_push(tools, Reference.parse(loaded.fqn))])
     for text in level.wants.platforms:
         platform = Platform.parse(text)
-        resolving = Resolving(tools, spec, level.wants, level.requirements, platform, keep=level.lock)
+        resolving = Resolving(
+            tools, spec, level.wants, level.requirements, platform, keep=level.lock, dry=True
+        )
         yield placed(partial(_inputs, resolving, level.wants))
     if spec.commands:
         yield placed(lambda: [_commands(tools, spec)])
@@ -148,13 +150,13 @@ def _inputs(resolving: Resolving, wants: Wants) -> list[Finding]:
     debs = counted(len(ground.base) + len(ground.apt) + len(ground.conda), "package")
     system_found = Finding(subject=subjects[0], text=f"has Python {ground.python.version} and {debs}")
     try:
-        wheels = resolving.packages.wheels
+        packages = resolving.packages
     except TaskImageError as error:
         return [system_found, Finding(subject=subjects[1], text="cannot all be had", error=error)]
-    return [
-        system_found,
-        Finding(subject=subjects[1], text=f"{counted(len(wheels), 'wheel')}, one for each package"),
-    ]
+    text = f"{counted(len(packages.wheels), 'wheel')}, one for each package"
+    if packages.unbuilt:
+        text += f" but those that would be built: {', '.join(packages.unbuilt)}, and what they need"
+    return [system_found, Finding(subject=subjects[1], text=text)]
 
 
 def _commands(tools: Tools, spec: ImageSpec) -> Finding:

@@ -7,15 +7,12 @@ environment, and with ``uv`` where a command names it. Unlike there the network 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from taskimage.adapters.changes import changes
-from taskimage.adapters.rootfs import inside, unpack
-from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume, find_sandbox, name_service
-from taskimage.adapters.specfiles import host_machine
+from taskimage.adapters.sandbox import Ended, Sandbox, Volume
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Done, Started, counted
@@ -24,14 +21,13 @@ from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import environment_of_commands
-from taskimage.transform.tarheader import MTIME
+from taskimage.verbs.administration import administer, ending, sandbox_for
 from taskimage.verbs.make import write
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Commands", "commands_plan"]
 
 _VERSION: Final = "1"  # moves whenever the same commands would leave another layer behind
-_SHOWN_LINES = 20
 # Before the output of each command stands its number.
 _MARK = re.compile(r"\0(\d+)\0")
 
@@ -63,13 +59,11 @@ class Commands:
     def ready(cls, tools: Tools, spec: ImageSpec, platform: Platform) -> Commands:
         """The commands of ``spec``, which this host can run. Raises CannotBuild, with what to do, where it cannot."""
         try:
-            sandbox = find_sandbox(overlay=True, administers=True)
-            _expect_this_machine(platform)
+            return cls(tools=tools, spec=spec, sandbox=sandbox_for(platform))
         except CannotBuild as error:
             error.message = f"`commands` cannot be run here: {error.message}"
             error.where = error.where or _place(spec, 0)
             raise
-        return cls(tools=tools, spec=spec, sandbox=sandbox)
 
     def make(
         self, plan: LayerPlan, below: Sequence[tuple[Path, Digest]], base: ExecutionConfig | None
@@ -84,69 +78,30 @@ class Commands:
         Raises:
             CannotBuild: A command fails.
         """
-        tell = self.tools.listener
-        count = counted(len(self.spec.commands or ()), "command")
+        tell, spec = self.tools.listener, self.spec
+        count = counted(len(spec.commands or ()), "command")
         tell(Started("commands", f"Running {count}"))
-        store = self.tools.store
-        with store.explained(), store.temporary_directory() as folder:
-            before, scratch = Path(folder, "before"), Path(folder, "scratch")
-            before.mkdir()
-            scratch.mkdir()
-            owners = unpack(below, before, owned=True)
-            job = self._job(before, scratch, environment_of_commands(env=self.spec.env, base=base))
-            mounted = [inside(before, volume.target) for volume in job.volumes]
-            self._run(job, scratch / "output")
-            whole = job.copied.exists()
-            changed = changes(
-                before, job.copied if whole else job.upper, owners, whole=whole, mounted=mounted
+        with administer(self.tools, self.sandbox, lambda _: below) as image:
+            ended, said, changed = image.run(
+                ["/bin/sh", "-c", _script(spec.commands or ())],
+                environment_of_commands(env=spec.env, base=base),
+                volumes=_programs(spec),
+                network=spec.options.network,
             )
+            self._expect_done(ended, said)
             layer = write(self.tools, plan, [changed])
         tell(Done("commands", f"Ran {count}: {counted(len(changed), 'path')} in their layer"))
         return layer
 
-    def _job(self, root: Path, scratch: Path, env: Mapping[str, str]) -> Job:
-        volumes = name_service() if self.spec.options.network else ()
-        if _names_uv(self.spec):
-            from uv import find_uv_bin
-
-            volumes = (*volumes, Volume(Path(find_uv_bin()), "/usr/bin/uv", read_only=True))
-        return Job(
-            root=root,
-            argv=["/bin/sh", "-c", _script(self.spec.commands or ())],
-            env={
-                **env,
-                "HOME": "/root",
-                # What is compiled is then good for any time of its source, and times that tools write are constant.
-                "SOURCE_DATE_EPOCH": str(MTIME),
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            scratch=scratch,
-            uid=0,
-            gid=0,
-            writable=("",),
-            volumes=volumes,
-            network=self.spec.options.network,
-            administers=True,
-        )
-
-    def _run(self, job: Job, output: Path) -> None:
-        import dataclasses
-
-        with output.open("wb") as file:
-            ended = self.sandbox.run(dataclasses.replace(job, output=file.fileno()))
-        if ended.code == 130:
-            raise KeyboardInterrupt  # the terminal's Ctrl-C reaches commands by itself
+    def _expect_done(self, ended: Ended, output: str) -> None:
         if ended.reason:
             raise CannotBuild(
                 f"`commands` cannot be run: {ended.reason}",
                 where=_place(self.spec, 0),
                 hint="they need a shell: a base image with /bin/sh, or none",
             )
-        self._expect_done(ended, output)
-
-    def _expect_done(self, ended: Ended, output: Path) -> None:
         commands = self.spec.commands or ()
-        _, number, said = ("0", "0", *_MARK.split(output.read_text("utf-8", "replace")))[-3:]
+        _, number, said = ("0", "0", *_MARK.split(output))[-3:]
         index = min(int(number), len(commands) - 1)
         if ended.code == 0 and index == len(commands) - 1:
             return
@@ -159,12 +114,7 @@ class Commands:
         else:
             message += f"ended with exit code {ended.code}"
             hint = _hint(said, network=self.spec.options.network)
-        lines = _printable(said).splitlines()[-_SHOWN_LINES:]
-        raise CannotBuild(
-            "\n  ".join([message + (". Its last lines:" if lines else ""), *lines]),
-            where=_place(self.spec, index),
-            hint=hint,
-        )
+        raise CannotBuild(ending(message, said), where=_place(self.spec, index), hint=hint)
 
 
 def _script(commands: Sequence[str]) -> str:
@@ -174,10 +124,6 @@ def _script(commands: Sequence[str]) -> str:
         for number, command in enumerate(commands)
     ]
     return "".join(steps)
-
-
-def _printable(text: str) -> str:
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
 
 
 _OFFLINE = re.compile(
@@ -197,13 +143,13 @@ def _hint(said: str, *, network: bool) -> str:
     return "try it by itself: take the command out, build, and `taskimage run` a shell in the image"
 
 
-def _expect_this_machine(platform: Platform) -> None:
-    here = Platform.parse(f"linux/{host_machine()}")
-    if not here.serves(platform):
-        raise CannotBuild(
-            f"they are for {platform}, and this host is {here}",
-            hint=f"build on a {platform} host and push there: other hosts find the layer in the registry",
-        )
+def _programs(spec: ImageSpec) -> tuple[Volume, ...]:
+    """What commands find beside what the image has."""
+    if not _names_uv(spec):
+        return ()
+    from uv import find_uv_bin
+
+    return (Volume(Path(find_uv_bin()), "/usr/bin/uv", read_only=True),)
 
 
 def _place(spec: ImageSpec, index: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Bytecode of wheels and of Debian's Python, compiled by the image's own interpreter and kept in the store."""
+"""Bytecode of wheels and of Debian's Python, compiled by the image's exact Python and kept in the store."""
 
 from __future__ import annotations
 
@@ -6,44 +6,55 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
-from taskimage.model.lock import CondaPin, DebPin, PlatformLock, PythonPin, WheelPin
+from taskimage.model.lock import CondaPin, DebPin, PlatformLock, WheelPin
 from taskimage.model.oci import canonical_json
 from taskimage.transform import bytecode
-from taskimage.transform.deb.layout import MERGED
 from taskimage.transform.entry import Entry
-from taskimage.transform.layer import write_layer
+from taskimage.verbs.base import Base
 from taskimage.verbs.inputs import Inputs
+from taskimage.verbs.interpreter import Interpreter
+from taskimage.verbs.standin import StandIns, this_machine
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
     from taskimage.adapters.bytecode import Compiler
 
-__all__ = ["BaseLayers", "Bytecode"]
-
-BaseLayers: TypeAlias = "Callable[[], Sequence[tuple[Path, Digest]]]"
-"""Fetches the layers of a base image: the files of their blobs, and their digests, the lowest first."""
+__all__ = ["Bytecode"]
 
 
 class Bytecode(contextlib.ExitStack):
     """A context manager over the interpreter, which is started when something is compiled for the first time.
 
-    On a base image its libraries are the base's, and perhaps the interpreter itself; ``base_layers`` is called when
-    they are not in the store yet.
+    Args:
+        tools: The adapters of this run.
+        inputs: What is compiled.
+        lock: The inputs of the image, of whose interpreter the bytecode is.
+        others: Those of the same image for other platforms, of which this machine may be one.
+        base: The image that it stands on.
+        anew: Compile what is kept already, too.
     """
 
     def __init__(
-        self, tools: Tools, inputs: Inputs, lock: PlatformLock, *, base_layers: BaseLayers = tuple
+        self,
+        tools: Tools,
+        inputs: Inputs,
+        lock: PlatformLock,
+        *,
+        others: Sequence[PlatformLock] = (),
+        base: Base | None = None,
+        anew: bool = False,
     ) -> None:
         super().__init__()
         self._tools = tools
         self._inputs = inputs
         self._lock = lock
-        self._base_layers = base_layers
+        self._base = base
+        self._anew = anew
+        self._stand_ins = StandIns(tools=tools, lock=lock, others=others, base=base, here=this_machine())
         self._starting = threading.Lock()
         self._started: Compiler | None = None
 
@@ -74,133 +85,40 @@ class Bytecode(contextlib.ExitStack):
         self, inputs: Sequence[Digest], sources: Callable[[], Iterable[Entry]]
     ) -> tuple[Entry, ...]:
         python = self._lock.python
-        key = _key(inputs=[*map(str, inputs)], python=python.version, recipe=bytecode.RECIPE)
+        document = {"inputs": [*map(str, inputs)], "python": python.version, "recipe": bytecode.RECIPE}
+        key = Digest.of(canonical_json(document))
         store = self._tools.store
         path = store.home / "bytecode" / f"{key.hex}.zip"
-        if not path.exists():
+        if self._anew or not path.exists():
             compiled = self._compiler().compile(bytecode.items(sources()))
             store.write_file(path, bytecode.pack(compiled, python=python.minor))
         return bytecode.unpack(lambda: cast("BinaryIO", path.open("rb")), where=str(path))
 
     def _compiler(self) -> Compiler:
-        from taskimage.adapters.bytecode import Compiler, check_machine, runtime_command
+        from taskimage.adapters.bytecode import Compiler
 
-        python, platform = self._lock.python, self._lock.platform
+        python = self._lock.python
         with self._starting:
             if self._started is None:
-                check_machine(platform)  # before gigabytes of a base are fetched in vain
-                command = runtime_command(self._interpreter(), python.executable, platform)
+                command = self._interpreter().command()
                 compiler = self.enter_context(Compiler(command, workers=self._tools.workers))
                 if _numbers(compiler.version) != _numbers(python.version):
                     raise IntegrityError(
-                        f"the image's interpreter is Python {compiler.version}, locked as {python.version}",
+                        f"the interpreter that compiles is Python {compiler.version}, locked as {python.version}",
                         where=python.executable,
                     )
                 self._started = compiler
             return self._started
 
-    def _interpreter(self) -> Path:
-        """A folder with the interpreter and the libraries that it needs to compile, and little else."""
-        image, python = self._lock.image, self._lock.python
-        own: list[PythonPin | CondaPin] = [python] if python.source == "standalone" else []
-        self._inputs.fetch(self._lock.base, interpreter=python if own else None)
-        own += self._of_conda_python()
-        return self._of_packages(own) if image is None else self._of_image(image.manifest, own)
-
-    def _of_image(self, manifest: Digest, own: Sequence[PythonPin | CondaPin]) -> Path:
-        from taskimage.adapters.bytecode import is_needed
-        from taskimage.adapters.rootfs import unpack
-
-        python = self._lock.python
-
-        def fill(root: Path) -> None:
-            layers = list(self._base_layers())
-            if own:
-                layers.append(_written(root.with_name("layer"), [self._entries(pin) for pin in own]))
-            unpack(layers, root, wanted=lambda path: is_needed(path, python.executable))
-
-        return self._kept(_key(image=str(manifest), path=python.executable, **_identity(own)), fill)
-
-    def _of_packages(self, own: Sequence[PythonPin | CondaPin]) -> Path:
-        from taskimage.adapters.rootfs import unpack
-
-        debs = self._minimal()
-
-        def fill(root: Path) -> None:
-            fragments: list[Sequence[Entry]] = [self._inputs.deb(pin).entries for pin in debs]
-            fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
-            fragments += [self._entries(pin) for pin in own]
-            unpack([_written(root.with_name("layer"), fragments)], root)
-
-        return self._kept(_key(debs=[str(pin.digest) for pin in debs], **_identity(own)), fill)
-
-    def _entries(self, pin: PythonPin | CondaPin) -> Sequence[Entry]:
-        if isinstance(pin, PythonPin):
-            return self._inputs.interpreter(pin)
-        return self._inputs.conda(pin).entries
-
-    def _of_conda_python(self) -> list[CondaPin]:
-        """Conda's Python and all that it depends on, sorted; none where Python is not conda's."""
-        there = {pin.name: pin for pin in self._lock.conda}
-        found: set[CondaPin] = set()
-        wanted = {"python"}
-        while some := {there[name] for name in wanted & there.keys()} - found:
-            found |= some
-            self._inputs.fetch(conda=some)
-            wanted = {need.split()[0] for pin in some for need in self._inputs.conda(pin).depends}
-        return sorted(found)
-
-    def _kept(self, key: Digest, fill: Callable[[Path], None]) -> Path:
-        """The store's folder of ``key``, which ``fill`` gets as an empty one when it is not there yet."""
-        store = self._tools.store
-        folder = store.home / "interpreters" / key.hex
-        if folder.exists():
-            return folder
-        with store.explained(), store.temporary_directory() as temporary:
-            new = Path(temporary) / "root"
-            new.mkdir()
-            fill(new)
-            folder.parent.mkdir(exist_ok=True)
-            try:
-                new.rename(folder)
-            except OSError:
-                if not folder.exists():  # else another process was faster
-                    raise
-        return folder
-
-    def _minimal(self) -> list[DebPin]:
-        """The packages of the interpreter and all that they depend on, sorted."""
-        base = {pin.package: pin for pin in self._lock.base}
-        todo = [f"python{self._lock.python.minor}-minimal", "libc6", "libcrypt1"]
-        found: dict[str, DebPin] = {}
-        while todo:
-            name = todo.pop()
-            if name in base and name not in found:
-                found[name] = base[name]
-                control = self._inputs.deb(base[name]).control
-                depends = ",".join(control.get(field, "") for field in ("Pre-Depends", "Depends"))
-                todo += re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends)
-        return [found[name] for name in sorted(found)]
-
-
-def _written(path: Path, fragments: Sequence[Sequence[Entry]]) -> tuple[Path, Digest]:
-    """A layer of ``fragments`` in the new file ``path``, and its digest."""
-    with path.open("wb") as file:
-        write_layer(fragments, file.write)
-    return path, Digest.of(path.read_bytes())
+    def _interpreter(self) -> Interpreter:
+        found = self._stand_ins.find()
+        if found is self._lock:
+            return Interpreter(self._tools, self._inputs, found, self._base)
+        base = Base(self._tools, found.image, found.platform) if found.image else None
+        inputs = self.enter_context(self._inputs.on(base))
+        return Interpreter(self._tools, inputs, found, base)
 
 
 def _numbers(version: str) -> str:
     """``3.14.0`` of ``3.14.0rc2`` and of ``3.14.0+``, which some builds call themselves."""
     return re.split(r"[^\d.]", version)[0]
-
-
-def _identity(own: Sequence[PythonPin | CondaPin]) -> dict[str, object]:
-    """What tells one interpreter from another."""
-    standalone = [str(pin.digest) for pin in own if isinstance(pin, PythonPin)]
-    conda = [str(pin.digest) for pin in own if isinstance(pin, CondaPin)]
-    return {"python": standalone[0] if standalone else "None", **({"conda": conda} if conda else {})}
-
-
-def _key(**parts: object) -> Digest:
-    return Digest.of(canonical_json(parts))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.base import Distribution
 from taskimage.model.lock import CondaPin
 from taskimage.model.oci import Platform
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Environment", "environment"]
@@ -43,7 +44,7 @@ def environment(
     )
     version = solution.python.version
     minor = ".".join(version.split(".")[:2])
-    with Inputs(tools, indexes=Indexes(channels=tuple(channels)), python=minor, prefix="") as inputs:
+    with Inputs(tools, asked=Asked(channels=channels), python=minor, prefix="") as inputs:
         return Environment(
             python=version,
             packages=solution.packages,

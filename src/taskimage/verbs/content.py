@@ -12,18 +12,19 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
+from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
 from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import source_entries
 from taskimage.verbs.base import Base
-from taskimage.verbs.inputs import Indexes
 from taskimage.verbs.make import Maker, known_layer
-from taskimage.verbs.prepare import USERS, Planned, Prepared
+from taskimage.verbs.prepare import Planned, Prepared
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
@@ -123,17 +124,18 @@ class Content:
         maker = self._maker(planned, base)
         known = {plan: known_layer(self._tools, plan) or self._remote.get(plan.key) for plan in planned.plans}
         missing = [plan for plan, layer in known.items() if layer is None or self._anew]
-        if any(plan.kind == "commands" for plan in missing):
+        if any(plan.is_run for plan in missing):
             # Asked first: on a host that cannot run them the rest is made in vain.
             self._commands(planned)
-        made = maker.make(plan for plan in missing if plan.kind != "commands")
+        made = self._make(planned, maker, [plan for plan in missing if not plan.is_run])
         layers: list[Layer] = []
         for plan in planned.plans:
-            make = partial(_only, maker, plan)
-            if plan.kind == "commands":
-                make = partial(self._run, planned, plan, tuple(layers), base)
-                if plan in missing:
-                    made[plan] = make()
+            below = tuple(layers)
+            make = partial(self._only, planned, maker, plan)
+            if plan.is_run:
+                make = partial(self._run, planned, plan, below, base)
+            if plan.is_run and plan in missing:
+                made[plan] = make()
             layer = made.get(plan) or cast("Layer", known[plan])
             layers.append(layer)
             self.layers[plan.key] = layer
@@ -153,10 +155,23 @@ class Content:
             base=base.image if base else None,
         )
 
+    def _make(self, planned: Planned, maker: Maker, plans: Sequence[LayerPlan]) -> dict[LayerPlan, Layer]:
+        if built := [pin for plan in plans for pin in plan.wheels if pin.sdist]:
+            from taskimage.verbs.sdists import rebuild
+
+            rebuild(self._tools, planned.spec, self._asked(planned.spec), planned.lock, built)
+        return maker.make(plans)
+
+    def _only(self, planned: Planned, maker: Maker, plan: LayerPlan) -> Layer:
+        return self._make(planned, maker, [plan])[plan]
+
+    def _asked(self, spec: ImageSpec) -> Asked:
+        return Asked.of(spec, self._prepared.order.files.requirements)
+
     def _commands(self, planned: Planned) -> Commands:
         from taskimage.verbs.commands import Commands
 
-        return Commands.ready(self._tools, planned.spec, planned.lock.platform)
+        return Commands.ready(self._tools, planned.commanded, planned.lock.platform)
 
     def _run(self, planned: Planned, plan: LayerPlan, below: Sequence[Layer], base: Base | None) -> Layer:
         """The layer of commands, on ``below``, whose bytes are had where the store lacks them."""
@@ -181,19 +196,17 @@ class Content:
         return Maker(
             self._tools,
             planned.lock,
-            indexes=Indexes.of(spec, files.requirements),
-            users=USERS,
+            asked=self._asked(spec),
+            users=(self._prepared.order.conventions.user,),
             files=source_entries(files.source),
             bytecode=spec.options.bytecode,
             waived=spec.options.waive_scripts,
             authorities=authority_files(files.certificates),
             writable=bool(spec.runtime_packages),
             base=base,
+            others=tuple(one.lock for one in self._prepared.images),
+            anew=self._anew,
         )
-
-
-def _only(maker: Maker, plan: LayerPlan) -> Layer:
-    return maker.make([plan])[plan]
 
 
 def _remake(make: Callable[[], Layer], plan: LayerPlan, known: Layer) -> None:

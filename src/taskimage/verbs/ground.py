@@ -20,7 +20,7 @@ from taskimage.verbs.tools import Tools
 if TYPE_CHECKING:
     from taskimage.adapters.debian.kept import Keep
 
-__all__ = ["BASE", "Ground", "manifest_of", "on_debian", "on_image"]
+__all__ = ["BASE", "Ground", "glibc_of", "manifest_of", "on_debian", "on_image"]
 
 BASE: Final = (
     "base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "diffutils", "findutils", "grep",
@@ -31,7 +31,7 @@ the C++ library, which manylinux wheels expect to find (PEP 600)."""
 
 
 # What is made goes below these, which a base may have moved elsewhere.
-_PLACES: Final = frozenset({"opt", "opt/python", "opt/venv", "root", "home", "home/flytekit"})
+_PLACES: Final = frozenset({"opt", "opt/python", "opt/venv", "root", "home", "home/flyte", "home/flytekit"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +213,14 @@ def _standalone(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[P
     return tools.cpython.resolve(wants.python, platform)
 
 
+def glibc_of(lock: PlatformLock) -> tuple[int, int]:
+    """The version of the C library that ``lock`` pins."""
+    if lock.image is not None:
+        return _glibc(lock.image.glibc)
+    return _glibc(next(pin.version for pin in lock.base if pin.package == "libc6"))
+
+
 def _glibc(version: str) -> tuple[int, int]:
-    """The version of the C library, by that of Debian's package."""
+    """The version of the C library, as such or as that of Debian's package."""
     major, minor = re.split(r"[.+~-]", version)[:2]
     return int(major), int(minor)

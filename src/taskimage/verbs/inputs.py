@@ -6,16 +6,13 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
-from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, counted
 from taskimage.model.lock import CondaPin, DebPin, PythonPin, WheelPin
-from taskimage.model.spec import ImageSpec
-from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 from taskimage.transform.entry import Entry
 from taskimage.verbs.tools import Tools
 
@@ -25,33 +22,9 @@ if TYPE_CHECKING:
     from taskimage.transform.wheel import Wheel
     from taskimage.verbs.base import Base
 
-__all__ = ["Indexes", "Inputs"]
+__all__ = ["Inputs"]
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Indexes:
-    """Where a spec says that its packages are: its own fields, and what its packages and requirements say."""
-
-    index: str | None = None
-    extra: tuple[str, ...] = ()
-    requirements: tuple[RequirementsFile, ...] = ()
-    packages: tuple[str, ...] = ()
-    options: InstallOptions = DEFAULTS
-    channels: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, spec: ImageSpec, requirements: Iterable[RequirementsFile]) -> Indexes:
-        """Those of ``spec``, which names ``requirements``."""
-        return cls(
-            spec.pip_index,
-            tuple(spec.pip_extra_index_url or ()),
-            tuple(requirements),
-            tuple(spec.packages or ()),
-            spec.install_options,
-            tuple(spec.conda_channels or ()),
-        )
 
 
 class Inputs(contextlib.ExitStack):
@@ -61,12 +34,12 @@ class Inputs(contextlib.ExitStack):
     """
 
     def __init__(
-        self, tools: Tools, *, indexes: Indexes, python: str, prefix: str, base: Base | None = None
+        self, tools: Tools, *, asked: Asked, python: str, prefix: str, base: Base | None = None
     ) -> None:
         super().__init__()
         self._tools = tools
         self._base = base
-        self._indexes = indexes
+        self._asked = asked
         self.python = python
         """The feature version of the environment's interpreter."""
         self._prefix = prefix
@@ -76,6 +49,10 @@ class Inputs(contextlib.ExitStack):
         self._interpreters = _Once[tuple[Entry, ...]]()
         self._local = threading.local()
         self._opening = threading.Lock()
+
+    def on(self, base: Base | None) -> Inputs:
+        """Those of another image, which stands on ``base``; the packages of both are in the same places."""
+        return Inputs(self._tools, asked=self._asked, python=self.python, prefix=self._prefix, base=base)
 
     def fetch(
         self,
@@ -108,20 +85,10 @@ class Inputs(contextlib.ExitStack):
             jobs.append(lambda: debian.fetch(some_debs, moved=moved))
         if some_conda:
             jobs.append(
-                lambda: self._tools.conda.fetch(some_conda, channels=self._indexes.channels, moved=moved)
+                lambda: self._tools.conda.fetch(some_conda, channels=self._asked.channels, moved=moved)
             )
         if some_wheels:
-            jobs.append(
-                lambda: self._tools.pypi.fetch(
-                    some_wheels,
-                    index=self._indexes.index,
-                    extra_indexes=self._indexes.extra,
-                    packages=self._indexes.packages,
-                    requirements=self._indexes.requirements,
-                    options=self._indexes.options,
-                    moved=moved,
-                )
-            )
+            jobs.append(lambda: self._tools.pypi.fetch(some_wheels, self._asked, moved=moved))
         if interpreter and interpreters:
             jobs.append(lambda: self._tools.cpython.fetch(interpreter, moved=moved))
         self._tools.http.each(lambda job: job(), jobs)

@@ -206,6 +206,7 @@ def wants_of(spec: ImageSpec, requirements: Sequence[RequirementsFile], lock: Lo
             )
         ),
         options=options.words,
+        build_sdists=spec.options.build_sdists,
     )
 
 

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
-from taskimage.model.errors import CannotBuild, IntegrityError
+from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, Warned, counted
 from taskimage.model.lock import PlatformLock
 from taskimage.model.oci import LAYER_GZIP, Descriptor
@@ -24,12 +26,11 @@ from taskimage.transform.runtime import CONDA, PREFIX
 from taskimage.transform.venv import given_away, venv_entries
 from taskimage.transform.whiteout import opaque
 from taskimage.verbs.compile import Bytecode
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.overlap import check_overlaps
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
-    from taskimage.transform.effects.scripts import Unhandled
     from taskimage.verbs.base import Base
 
 __all__ = ["Maker", "known_layer", "write"]
@@ -74,7 +75,7 @@ class Maker:
     Args:
         tools: The adapters of this run.
         lock: The inputs of the image.
-        indexes: Where its Python packages are.
+        asked: What was asked of package indexes, which says where its packages are.
         users: Who the image has an account and a home for.
         files: What is copied into it.
         bytecode: Whether Python sources are compiled.
@@ -82,6 +83,8 @@ class Maker:
         authorities: Files of certificates that the image trusts as well.
         writable: Whether the image's user may write to the environment.
         base: The image that it stands on.
+        others: The inputs of the same image for other platforms.
+        anew: Compile again what is kept compiled.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class Maker:
         tools: Tools,
         lock: PlatformLock,
         *,
-        indexes: Indexes,
+        asked: Asked,
         users: Sequence[User],
         files: Sequence[Entry],
         bytecode: bool,
@@ -97,10 +100,12 @@ class Maker:
         authorities: Sequence[Entry] = (),
         writable: bool = False,
         base: Base | None = None,
+        others: Sequence[PlatformLock] = (),
+        anew: bool = False,
     ) -> None:
         self._tools = tools
         self._lock = lock
-        self._indexes = indexes
+        self._asked = asked
         self._users = users
         self._files = files
         self._bytecode = bytecode
@@ -108,6 +113,8 @@ class Maker:
         self._authorities = authorities
         self._writable = writable
         self._base = base
+        self._others = others
+        self._anew = anew
 
     def make(self, plans: Iterable[LayerPlan]) -> dict[LayerPlan, Layer]:
         """A layer for each of ``plans``, which the store has afterwards."""
@@ -117,9 +124,9 @@ class Maker:
         tools, lock = self._tools, self._lock
         with (
             Inputs(
-                tools, indexes=self._indexes, python=lock.python.minor, prefix=PREFIX, base=self._base
+                tools, asked=self._asked, python=lock.python.minor, prefix=PREFIX, base=self._base
             ) as inputs,
-            Bytecode(tools, inputs, lock, base_layers=self._base.blobs if self._base else tuple) as compiler,
+            Bytecode(tools, inputs, lock, others=self._others, base=self._base, anew=self._anew) as compiler,
             _advised(),
         ):
             making = _Making(
@@ -280,30 +287,26 @@ class _Making:
                 yield self.compiler.of_wheel(pin)
 
     def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        from taskimage.transform.effects.emulation import effects
+        from taskimage.transform.effects.emulation import effects, effects_before
 
         debs = [self.inputs.deb(pin) for pin in plan.debs]
         with self.base.tree() if self.base else contextlib.nullcontext() as tree:
             below = tree.entries if tree else ()
-            found = effects(
-                debs, platform=self.lock.platform, users=self.users, below=below, authorities=self.authorities
-            )
-            _check_scripts([script for script in found.unknown if script.package not in self.waived])
-            yield found.entries
+            follow = partial(
+                effects, debs, platform=self.lock.platform, users=self.users, below=below,
+                authorities=self.authorities,
+            )  # fmt: skip
+            found = effects_before(follow, waived=self.waived)
+            if not found.unknown:
+                yield found.entries
+                return
+            from taskimage.verbs.scripts import Scripts
 
-
-def _check_scripts(unknown: Sequence[Unhandled]) -> None:
-    """Raise CannotBuild when a script does more than is emulated: it names each one, and all that it does."""
-    scripts: dict[tuple[str, str], list[str]] = {}
-    for one in unknown:
-        scripts.setdefault((one.package, one.script), []).append(one.reason)
-    if not scripts:
-        return
-    shown = "".join(
-        f"\n  {package}: its {script} {'; '.join(reasons)}" for (package, script), reasons in scripts.items()
-    )
-    names = ", ".join(dict.fromkeys(package for package, _ in scripts))
-    raise CannotBuild(
-        f"no maintainer script runs in a build, and what these would do is not known{shown}",
-        hint=f"if the image works without, say so: builder_options: {{taskimage: {{waive_scripts: [{names}]}}}}",
-    )
+            scripts = Scripts(
+                tools=self.tools, platform=self.lock.platform, debs=debs, unfollowed=found.unknown,
+                waived=self.waived, stopped=self.stopped.is_set,
+            )  # fmt: skip
+            there = {entry.path for entries in (below, *(deb.entries for deb in debs)) for entry in entries}
+            blobs = self.base.blobs() if self.base else ()
+            # A layer is written when all of its entries are known.
+            yield self.inputs.enter_context(scripts.run(blobs, there, found.entries))

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load
@@ -25,21 +24,18 @@ from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
-from taskimage.model.user import User
-from taskimage.transform import bytecode, conda, effects
 from taskimage.transform.assemble import FORMAT
-from taskimage.transform.plan import LayerPlan, plan
-from taskimage.transform.runtime import CONDA, HOME, PREFIX, runtime_config
+from taskimage.transform.plan import LayerPlan
+from taskimage.transform.runtime import CONDA, FLYTEKIT, Conventions, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.fingerprint import lock_file, relock
 from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.lock import outdated, read_lock, wants_of
+from taskimage.verbs.packages import plan_packages
 from taskimage.verbs.tools import Tools
 
-__all__ = ["USERS", "Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
-
-USERS: Final = (User(name="flytekit", uid=1000, gid=0, home=HOME),)
+__all__ = ["Order", "Planned", "Prepared", "check_base", "load_spec", "order", "ordered", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +45,8 @@ class Order:
     ``lock`` is the one beside the spec; ``tag`` is flytekit's, or the one that was asked for in place of all.
     ``image_id`` is what a running task knows its image by.
     ``base`` is what is to be built first, where the base image is a spec; ``made`` is that base, ``name@digest``,
-    once it is there.
+    once it is there. ``conventions`` are those of the framework whose tasks it is for. ``command_env``
+    are the variables that commands see, where those are not all of the spec's.
     """
 
     loaded: LoadedSpec
@@ -61,6 +58,8 @@ class Order:
     base: Order | None = None
     made: str = ""
     is_base: bool = False
+    conventions: Conventions = FLYTEKIT
+    command_env: Mapping[str, str] | None = None
 
     @property
     def fqn(self) -> str:
@@ -82,12 +81,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The image for one platform: what goes into it, and how it starts."""
+    """The image for one platform: what goes into it, and how it starts; ``commanded`` is the spec as commands see it."""
 
     spec: ImageSpec
     image_id: str
     lock: PlatformLock
     plans: tuple[LayerPlan, ...]
+    conventions: Conventions = FLYTEKIT
+    commanded: ImageSpec
 
     def execution(self, base: ExecutionConfig | None = None) -> ExecutionConfig:
         """How a container starts, on a base image that starts as ``base`` says."""
@@ -109,7 +110,7 @@ class Planned:
         return self._digest(self.execution())
 
     def _execution(self, image_id: str, base: ExecutionConfig | None = None) -> ExecutionConfig:
-        spec = self.spec
+        spec, conventions = self.spec, self.conventions
         return runtime_config(
             image_id=image_id,
             env=spec.env,
@@ -117,6 +118,9 @@ class Planned:
             runtime_packages=spec.runtime_packages or (),
             own_authorities=bool(spec.options.ca_certificates),
             programs=(f"{CONDA}/bin",) if self.lock.conda else (),
+            user=f"{conventions.user.uid}:{conventions.user.gid}",
+            home=conventions.user.home,
+            workdir=conventions.workdir,
             base=base,
         )
 
@@ -276,29 +280,26 @@ def prepare(tools: Tools, order: Order, *, force: bool) -> Prepared:
 
 def _planned(order: Order, lock: PlatformLock) -> Planned:
     spec = order.loaded.spec
-    compiled = (lock.python.version, str(bytecode.RECIPE)) if spec.options.bytecode else ()
-    plans = plan(
-        lock,
-        effects=(str(effects.VERSION), *(user.passwd() for user in USERS), *_authorities(order.files)),
-        environment=(
-            PREFIX,
-            lock.python.version,
-            lock.python.executable,
-            *(["writable"] if spec.runtime_packages else ()),
-        ),
-        bytecode=compiled,
-        conda=(CONDA, conda.FORMAT),
-    )
+    plans = plan_packages(spec, lock, user=order.conventions.user, authorities=_authorities(order.files))
     source = order.files.source
     if source.files or source.directories:
         digest = str(tree_digest(source))
         links = lock.image.links if lock.image else ()
         plans = (*plans, LayerPlan(kind="files", origin="copied files", parameters=(digest, *links)))
+    env = order.command_env
+    commanded = spec if env is None else dataclasses.replace(spec, env=env)
     if spec.commands:
         from taskimage.verbs.commands import commands_plan
 
-        plans = (*plans, commands_plan(spec, plans, lock.image.manifest if lock.image else None))
-    return Planned(spec=spec, image_id=order.image_id, lock=lock, plans=plans)
+        plans = (*plans, commands_plan(commanded, plans, lock.image.manifest if lock.image else None))
+    return Planned(
+        spec=spec,
+        image_id=order.image_id,
+        lock=lock,
+        plans=plans,
+        conventions=order.conventions,
+        commanded=commanded,
+    )
 
 
 def _authorities(files: SpecFiles) -> list[str]:
@@ -327,7 +328,10 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
             return loads(record["lock"], where="resolution in the store")
     from taskimage.verbs.resolve import resolve
 
-    tools.listener(Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)"))
+    if order.loaded.path:
+        tools.listener(
+            Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)")
+        )
     lock = resolve(tools, spec, wants, requirements)
     tools.store.keep_record("resolutions", key, {"lock": dumps(lock)})
     return lock

@@ -10,10 +10,10 @@ from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
 from taskimage.verbs.make import known_layer
-from taskimage.verbs.prepare import load_spec, order, prepare
+from taskimage.verbs.prepare import Order, load_spec, order, prepare
 from taskimage.verbs.tools import Tools
 
-__all__ = ["Preview", "preview"]
+__all__ = ["Preview", "preview", "preview_ordered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,11 @@ def preview(
             "what is made on a base image that is a spec is not known before that image is there",
             hint=f"lock it: `taskimage lock {path}`",
         )
+    return preview_ordered(tools, wanted, force=force)
+
+
+def preview_ordered(tools: Tools, wanted: Order, *, force: bool = False) -> Preview:
+    """What building ``wanted`` would do, whatever a registry has; its base image, where that is a spec, has a lock."""
     prepared = prepare(tools, wanted, force=force)
     plans = [plan for image in prepared.images for plan in image.plans]
     missing = [plan for plan in plans if force or known_layer(tools, plan) is None]
@@ -61,7 +66,7 @@ def preview(
     found = {pin.digest: pin.size for pin in pins}
     sizes = [size for digest, size in found.items() if not tools.store.input_path(digest).exists()]
     return Preview(
-        image=Image(loaded.spec.name, wanted.fqn, tag=prepared.tags[0]),
+        image=Image(wanted.loaded.spec.name, wanted.fqn, tag=prepared.tags[0]),
         layers=tuple(plan.origin for plan in missing),
         known_layers=len(plans) - len(missing),
         fetches=len(sizes),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.base import Distribution
 from taskimage.model.events import Done, Started, Warned, counted
-from taskimage.model.lock import Lock, PlatformLock, PythonPin, Wants
+from taskimage.model.lock import Lock, PlatformLock, PythonPin, Wants, WheelPin
 from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.conda import environment
@@ -21,6 +23,7 @@ from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
     from taskimage.adapters.pypi import Resolution
+    from taskimage.verbs.sdists import SdistBuilder
 
 __all__ = ["Resolving", "resolve"]
 
@@ -50,7 +53,10 @@ def resolve(
 
 
 class Resolving:
-    """One platform of a spec; each part is resolved when it is asked for, and raises what keeps it from that."""
+    """One platform of a spec; each part is resolved when it is asked for, and raises what keeps it from that.
+
+    A ``dry`` one builds no sdist.
+    """
 
     def __init__(
         self,
@@ -62,6 +68,7 @@ class Resolving:
         *,
         keep: Lock | None = None,
         upgrade_packages: Sequence[str] = (),
+        dry: bool = False,
     ) -> None:
         self.platform = platform
         self._tools = tools
@@ -70,6 +77,7 @@ class Resolving:
         self._requirements = requirements
         self._kept = [item for item in keep.platforms if item.platform == platform] if keep else []
         self._upgrade_packages = upgrade_packages
+        self._dry = dry
 
     @cached_property
     def ground(self) -> Ground:
@@ -98,21 +106,18 @@ class Resolving:
     @cached_property
     def packages(self) -> Resolution:
         """The Python packages."""
-        # What was chosen to go with another base says nothing about this one.
-        kept = [item for item in self._kept if manifest_of(item.image) == manifest_of(self.ground.image)]
-        with placed(self._spec, "packages"):
+        packages = (*self._wants.packages, *runtime_requirement(self._wants), *_installer(self._wants))
+        asked = replace(Asked.of(self._spec, self._requirements), packages=packages)
+        with placed(self._spec, "packages"), self._builder(asked) as builder:
             found = self._tools.pypi.resolve(
+                asked,
                 python=self.ground.python.version,
                 platform=self.platform,
-                packages=(*self._wants.packages, *runtime_requirement(self._wants), *_installer(self._wants)),
-                requirements=self._requirements,
-                index=self._spec.pip_index,
-                extra_indexes=self._spec.pip_extra_index_url or (),
                 glibc=self.ground.glibc,
-                keep=[pin for item in kept for pin in item.wheels],
+                keep=self._kept_wheels,
                 installed=self.ground.installed,
                 upgrade_packages=self._upgrade_packages,
-                options=self._spec.install_options,
+                builder=builder,
             )
         if self._lacks_flytekit(found):
             self._tools.listener(
@@ -123,6 +128,24 @@ class Resolving:
                 )
             )
         return found
+
+    def _builder(self, asked: Asked) -> contextlib.AbstractContextManager[SdistBuilder | None]:
+        """What builds sdists, where the spec lets it."""
+        if not self._spec.options.build_sdists:
+            return contextlib.nullcontext()
+        from packaging.utils import canonicalize_name
+
+        from taskimage.verbs.sdists import SdistBuilder
+
+        newest = set(map(canonicalize_name, self._upgrade_packages))
+        kept = [pin for pin in self._kept_wheels if pin.name not in newest]
+        return SdistBuilder(self._tools, self._spec, asked, self._below, kept=kept, dry=self._dry)
+
+    @property
+    def _kept_wheels(self) -> list[WheelPin]:
+        # What was chosen to go with another base says nothing about this one.
+        kept = [item for item in self._kept if manifest_of(item.image) == manifest_of(self.ground.image)]
+        return [pin for item in kept for pin in item.wheels]
 
     def _lacks_flytekit(self, found: Resolution) -> bool:
         """Whether tasks are to be started, and a lock file that is whole has nothing to start them."""
@@ -140,15 +163,20 @@ class Resolving:
         if image is not None:
             used = _rows(self.packages.installed) if self.ground.python.source == "base" else ()
             image = replace(image, installed=used, replaced=_rows(self._replaced))
+        return replace(self._below, image=image, wheels=self.packages.wheels)
+
+    @property
+    def _below(self) -> PlatformLock:
+        """What is below the Python packages."""
+        ground = self.ground
         return PlatformLock(
             platform=self.platform,
-            suite=self.ground.suite,
-            python=self.ground.python,
-            base=self.ground.base,
-            image=image,
-            apt=self.ground.apt,
-            conda=self.ground.conda,
-            wheels=self.packages.wheels,
+            suite=ground.suite,
+            python=ground.python,
+            base=ground.base,
+            image=ground.image,
+            apt=ground.apt,
+            conda=ground.conda,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from taskimage.adapters.images.layout import LayoutSource
@@ -16,13 +17,14 @@ from taskimage.adapters.settings import Settings
 from taskimage.adapters.store import Store
 from taskimage.model.errors import BadInput
 from taskimage.model.events import Listener, Notice, Warned, ignore
-from taskimage.model.oci import Descriptor, ExecutionConfig
+from taskimage.model.oci import Descriptor, ExecutionConfig, Platform
 from taskimage.model.place import LayoutPlace, parse_place
 from taskimage.model.reference import Reference
 from taskimage.model.user import User
 from taskimage.transform.assemble import BuiltImage
 from taskimage.verbs.places import for_this_machine
 from taskimage.verbs.pull import pull, pulled
+from taskimage.verbs.standin import this_machine
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Ended", "Volume", "run"]
@@ -69,7 +71,7 @@ def run(
     if sandbox.warning:
         listener(Warned(sandbox.warning, hint="install bubblewrap"))
     with store.explained(), store.temporary_directory() as scratch:
-        return sandbox.run(
+        ended = sandbox.run(
             Job(
                 root=root.tree,
                 argv=argv,
@@ -82,6 +84,17 @@ def run(
                 volumes=(*name_service(), *volumes),
             )
         )
+    return _explained(ended, image.config.platform)
+
+
+def _explained(ended: Ended, platform: Platform) -> Ended:
+    """How a command ended; of one that did not start, whether this machine can run any of an image for ``platform``."""
+    here = this_machine()
+    if not ended.reason or here.serves(platform):
+        return ended
+    why = f"the image is for {platform}, and this machine is {here}"
+    advice = "its programs run where the kernel has an emulator for them (Debian's package qemu-user-static)"
+    return replace(ended, reason=f"{ended.reason}: {why}; {advice}")
 
 
 # -- the image -------------------------------------------------------------------------------------------

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from taskimage.adapters.images.store import StoreTarget, store_source
 from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
-from taskimage.model.events import Done, Listener, Started, counted, ignore
-from taskimage.model.lock import PlatformLock
+from taskimage.model.errors import CannotBuild
+from taskimage.model.events import Done, Listener, Started, Warned, counted, ignore
 from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.base import Base
 from taskimage.verbs.build import build_ordered
-from taskimage.verbs.inputs import Indexes, Inputs
+from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.prepare import Order, load_spec, order
+from taskimage.verbs.sdists import rebuild
+from taskimage.verbs.standin import StandIns, inputs_of, this_machine
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import transfer
 
@@ -35,7 +38,7 @@ def vendor(
     """Make ``folder`` a store with every input that the lock of the spec in the YAML file ``path`` names.
 
     That is: packages of Python, Debian and conda, standalone interpreters, and base images with what is known of them,
-    for every platform. What the store of this machine has is not fetched, and what ``folder`` has, of this spec or
+    for every platform, and the interpreter that compiles for those that this machine does not run. What the store of this machine has is not fetched, and what ``folder`` has, of this spec or
     another, is left alone. With TASKIMAGE_HOME set to it, ``build --offline`` gives the same image anywhere.
 
     Raises BadInput where there is no lock, StaleLock, and what fetching raises.
@@ -51,23 +54,36 @@ def _vendor(here: Tools, there: Store, wanted: Order, listener: Listener) -> Non
         # What stands on it is known of its files: it is made here, as another base image is fetched.
         _vendor(here, there, wanted.base, listener)
         build_ordered(here, wanted.base, push=False)
-    for lock in wanted.lock.platforms if wanted.lock else ():
+    platforms = wanted.lock.platforms if wanted.lock else ()
+    for lock in platforms:
         base = Base(here, lock.image, lock.platform) if lock.image else None
-        indexes = Indexes.of(wanted.loaded.spec, wanted.files.requirements)
-        with Inputs(here, indexes=indexes, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
+        asked = Asked.of(wanted.loaded.spec, wanted.files.requirements)
+        rebuild(here, wanted.loaded.spec, asked, lock, lock.wheels)
+        with Inputs(here, asked=asked, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
             python = lock.python if lock.python.digest else None
             inputs.fetch((*lock.base, *lock.apt), lock.wheels, python, conda=lock.conda)
-        _copy_inputs(here.store, there, _inputs(lock), listener)
-        if base is not None:
-            _copy_base(base, here.store, there, listener)
+            _copy_inputs(here.store, there, inputs_of(lock), listener)
+            if base is not None:
+                _copy_base(base, here.store, there, listener)
+            if wanted.loaded.spec.options.bytecode:
+                stand_ins = StandIns(tools=here, lock=lock, others=platforms, base=base, here=this_machine())
+                _copy_stand_in(stand_ins, inputs, there)
 
 
-def _inputs(lock: PlatformLock) -> Iterator[Digest]:
-    yield from (pin.digest for pin in (*lock.base, *lock.apt))
-    yield from (pin.digest for pin in lock.conda)
-    yield from (pin.digest for pin in lock.wheels)
-    if lock.python.digest is not None:
-        yield lock.python.digest
+def _copy_stand_in(stand_ins: StandIns, inputs: Inputs, target: Store) -> None:
+    """``target`` has what compiles on machines like this one; without it the image's own kind of machine builds."""
+    tools = stand_ins.tools
+    if not stand_ins.is_needed:
+        return
+    try:
+        found = stand_ins.find()
+    except CannotBuild as error:
+        tools.listener(Warned(error.message, error.hint))
+        return
+    with inputs.on(None) as its_inputs:
+        its_inputs.fetch(found.base, interpreter=found.python if found.python.digest else None)
+    _copy_inputs(tools.store, target, inputs_of(found), tools.listener)
+    stand_ins.keep(found, target)
 
 
 def _copy_inputs(store: Store, target: Store, inputs: Iterable[Digest], listener: Listener) -> None:

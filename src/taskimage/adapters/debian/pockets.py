@@ -177,7 +177,7 @@ class Pockets:
         except NotFound as error:
             raise Unreachable(
                 f"the list of packages that {place.suite!r} is signed for is not there yet: {error.message}",
-                hint="the mirror is probably being updated: try again in a few minutes",
+                hint=f"the mirror is being updated (try again in a few minutes), or does not carry {architecture!r}",
             ) from error
         where = f"{place.suite} {listed.path}"
         with self.store.explained(), self.store.temporary_directory() as temporary:

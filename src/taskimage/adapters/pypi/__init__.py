@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import Http
-from taskimage.adapters.pypi.indexes import DIRECT, Asked, Index, index_of_pin, indexes
+from taskimage.adapters.pypi.indexes import DIRECT, Index, index_of_pin, indexes
 from taskimage.adapters.pypi.locks import index_names, locked_in, read_lock, select
-from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.base import Distribution
 from taskimage.model.digest import Digest
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.pypi.locked import Locations
     from taskimage.adapters.pypi.requirements import Requirements
     from taskimage.adapters.pypi.resolver import Uv
+    from taskimage.adapters.pypi.sdists import Builder, Sdists
     from taskimage.adapters.pypi.target import Target
 
 __all__ = ["PyPI", "Resolution"]
@@ -36,10 +37,14 @@ __all__ = ["PyPI", "Resolution"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What is wanted, directly or by another, by name: a wheel to install, or what the base has installed."""
+    """What is wanted, directly or by another, by name: a wheel to install, or what the base has installed.
+
+    ``unbuilt`` would be built first, and is not: ``NAME VERSION``.
+    """
 
     wheels: tuple[WheelPin, ...] = ()
     installed: tuple[Distribution, ...] = ()
+    unbuilt: tuple[str, ...] = ()
 
 
 class PyPI:
@@ -75,18 +80,15 @@ class PyPI:
 
     def resolve(
         self,
+        asked: Asked,
         *,
         python: str,
         platform: Platform,
-        packages: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
-        index: str | None = None,
-        extra_indexes: Sequence[str] = (),
         glibc: tuple[int, int] = (2, 36),
         keep: Sequence[WheelPin] = (),
         installed: Sequence[Distribution] = (),
         upgrade_packages: Sequence[str] = (),
-        options: InstallOptions = DEFAULTS,
+        builder: Builder | None = None,
     ) -> Resolution:
         """A wheel for each package that is wanted, directly or by another, unless the base has it.
 
@@ -95,19 +97,15 @@ class PyPI:
         that.
 
         Args:
+            asked: What is wanted, and of which indexes. Where the first of its ``requirements`` is a lock file, that
+                alone says what is wanted, whatever the base has.
             python: The version of the image's interpreter, three numbers.
             platform: What the image is for.
-            packages: Requirements, as a spec has them.
-            requirements: A requirements file, then every file that it includes.
-            index: A spec's ``pip_index``.
-            extra_indexes: A spec's ``pip_extra_index_url``.
             glibc: The version of the image's C library.
             keep: Pins whose versions are preferred while they still fit, to those of the same base as well.
             installed: What the base's Python has; a requirement with hashes is not met by it.
             upgrade_packages: Names that are to be the newest that fit, whatever ``keep`` and the base have.
-            options: A spec's ``pip_extra_args``.
-
-        Where the first of ``requirements`` is a lock file, that alone says what is wanted, whatever the base has.
+            builder: Builds what has no wheel, where it may.
 
         Raises:
             BadInput: A requirement, a lock file or an index's address cannot be read.
@@ -123,13 +121,14 @@ class PyPI:
 
         from taskimage.adapters.pypi.installed import Installed
         from taskimage.adapters.pypi.pins import pinned
+        from taskimage.adapters.pypi.sdists import Sdists
         from taskimage.adapters.pypi.target import Target
 
         target = Target(python, platform, glibc)
-        asked = Asked.of(index, extra_indexes, options)
-        if locked_in(requirements):
-            return self._locked(target, requirements, asked, options)
-        wanted = self._requirements(packages, requirements, options)
+        sdists = Sdists(self._http, self._store, builder, target)
+        if locked_in(asked.requirements):
+            return self._locked(target, asked, sdists)
+        wanted = self._requirements(asked)
         if not wanted.lines:
             return Resolution()
         known = self._indexes(asked, wanted)
@@ -140,32 +139,29 @@ class PyPI:
         newest = frozenset(map(canonicalize_name, upgrade_packages))
         kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
-        with self._uv(options) as uv:
-            wheels, used = self._resolved(uv, wanted, _addressed(known, uv), target, kept, base)
+        with self._uv(asked.options) as uv:
+            wheels, used = self._resolved(uv, wanted, _addressed(known, uv), target, kept, base, sdists)
         self._check(wheels, target)
         for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
             self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
-        return Resolution(wheels=pinned(self._http, self._store, wheels), installed=tuple(sorted(used)))
+        pins = pinned(self._http, self._store, wheels)
+        return Resolution(wheels=pins, installed=tuple(sorted(used)), unbuilt=sdists.unbuilt)
 
-    def _locked(
-        self,
-        target: Target,
-        files: Sequence[RequirementsFile],
-        asked: Asked,
-        options: InstallOptions,
-    ) -> Resolution:
+    def _locked(self, target: Target, asked: Asked, sdists: Sdists) -> Resolution:
         """What a lock file installs."""
         from taskimage.adapters.pypi.addresses import located
         from taskimage.adapters.pypi.chosen import choose
         from taskimage.adapters.pypi.pins import pinned
 
-        packages = select(files, target, options)
+        packages = select(asked.requirements, target, asked.options)
         with self._uv() as uv:
-            locations = self._locations(uv, files, asked)
-            chosen = choose(packages, target, (), {one.name: locations.index(one) for one in packages})
-            wheels = located(self._http, list(chosen), locations.addresses(packages))
+            locations = self._locations(uv, asked)
+            index_of = {str(one.name): locations.index(one) for one in packages}
+            chosen = list(choose(packages, target, (), index_of, buildable=sdists.names))
+            found = located(self._http, chosen, locations.addresses(packages))
+        wheels = [wheel for one in found if (wheel := sdists.made(one))]
         self._check(wheels, target)
-        return Resolution(wheels=pinned(self._http, self._store, wheels))
+        return Resolution(wheels=pinned(self._http, self._store, wheels), unbuilt=sdists.unbuilt)
 
     def _check(self, wheels: Sequence[Chosen], target: Target) -> None:
         """Where ``wheels`` are is remembered, and each is for the target's Python. Raises CannotBuild."""
@@ -173,7 +169,8 @@ class PyPI:
         from taskimage.adapters.pypi.bounds import check_python
 
         for wheel in wheels:
-            remember(self._store, wheel)
+            if wheel.sdist is None:
+                remember(self._store, wheel)
         check_python(self._http, self._store, wheels, target)
 
     @contextlib.contextmanager
@@ -186,15 +183,13 @@ class PyPI:
             cache = self._store.home / "uv"
             yield Uv(environ, cache, Path(name), offline=self._offline, hold=self._hold)
 
-    def _requirements(
-        self, packages: Sequence[str], files: Sequence[RequirementsFile], options: InstallOptions
-    ) -> Requirements:
+    def _requirements(self, asked: Asked) -> Requirements:
         from taskimage.adapters.pypi.requirements import Requirements
 
-        return Requirements.read(packages, files, self._environ, options)
+        return Requirements.read(asked.packages, asked.requirements, self._environ, asked.options)
 
     def _indexes(self, asked: Asked, wanted: Requirements) -> tuple[Index, ...]:
-        return indexes(asked.index or wanted.index, asked.extra, self._environ, found=wanted.extra_indexes)
+        return indexes(asked, self._environ, default=wanted.index, found=wanted.extra_indexes)
 
     def _resolved(  # noqa: PLR0917 - all that is known of what is wanted
         self,
@@ -204,15 +199,17 @@ class PyPI:
         target: Target,
         kept: Mapping[str, str],
         base: Installed,
+        sdists: Sdists,
     ) -> tuple[list[Chosen], list[Distribution]]:
         from taskimage.adapters.pypi.chosen import choose
         from taskimage.adapters.pypi.failures import explained
         from taskimage.adapters.pypi.resolver import UvFailed
 
         try:
-            resolved = uv.compile(target, wanted, known, kept, base)
+            resolved = uv.compile(target, wanted, known, kept, base, sdists)
             used = [one for p in resolved.found if (one := base.find(p.name, p.version))]
-            there = {one.name for one in used}
+            taken = sdists.taken(resolved.found)
+            there = {*taken, *(one.name for one in used)}
             packages = [package for package in resolved.found if package.name not in there]
             direct: dict[str, Index] = {package.name: DIRECT for package in packages if package.archive}
             rest = {str(p.name): str(p.version) for p in packages if p.name not in direct}
@@ -221,26 +218,47 @@ class PyPI:
             raise explained(failure.text, target) from failure
         if told := base.holding_back({line.name for line in wanted.lines}, resolved.found, resolved.newest):
             self._listener(Notice(told))
-        return list(choose(packages, target, [*wanted.lines, *wanted.constraints], index_of)), used
+        chosen = choose(packages, target, [*wanted.lines, *wanted.constraints], index_of)
+        return [*chosen, *(wheel for wheel in taken.values() if wheel)], used
+
+    def tools(
+        self,
+        requires: Sequence[str],
+        asked: Asked,
+        *,
+        python: str,
+        platform: Platform,
+        glibc: tuple[int, int],
+        builder: Builder,
+    ) -> tuple[WheelPin, ...]:
+        """Wheels of all that ``requires`` names, and of what that needs, in the store: from the indexes of what is ``asked``.
+
+        Raises as `resolve` and `fetch` do.
+        """
+        from taskimage.adapters.pypi.installed import Installed
+        from taskimage.adapters.pypi.pins import pinned
+        from taskimage.adapters.pypi.requirements import Requirements
+        from taskimage.adapters.pypi.sdists import Sdists
+        from taskimage.adapters.pypi.target import Target
+
+        target = Target(python, platform, glibc)
+        sdists = Sdists(self._http, self._store, builder, target)
+        wanted = Requirements.read(requires, (), self._environ)
+        with self._uv(asked.options) as uv:
+            known = self._known(uv, asked)
+            wheels, _ = self._resolved(uv, wanted, known, target, {}, Installed({}), sdists)
+        fetched = [wheel.fetch() for wheel in wheels if wheel.sdist is None]
+        self._http.fetch(self._store, fetched, moved=lambda _: None)
+        return pinned(self._http, self._store, wheels)
 
     # -- fetching --------------------------------------------------------------------------------------
 
-    def fetch(
-        self,
-        pins: Sequence[WheelPin],
-        *,
-        packages: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
-        index: str | None = None,
-        extra_indexes: Sequence[str] = (),
-        options: InstallOptions = DEFAULTS,
-        moved: Callable[[int], None],
-    ) -> None:
+    def fetch(self, pins: Sequence[WheelPin], asked: Asked, *, moved: Callable[[int], None]) -> None:
         """The file of every pin is in the store's inputs; ``moved`` hears how many bytes came.
 
-        What was wanted and the indexes are as for `resolve`: they say where files are. What its index no longer
-        has is taken from another of them, by digest, and the listener hears of it. Raises BadInput for a pin whose
-        index is not known here, NotFound for a file that none has any more, NotAllowed, Unreachable, IntegrityError.
+        What was ``asked``, as of `resolve`, says where files are. What its index no longer has is taken from another
+        of them, by digest, and the listener hears of it. Raises BadInput for a pin whose index is not known here,
+        NotFound for a file that none has any more, NotAllowed, Unreachable, IntegrityError.
         """
         missing = [pin for pin in pins if not self._store.input_path(pin.digest).exists()]
         if not missing:
@@ -252,65 +270,50 @@ class PyPI:
             )
         from taskimage.adapters.pypi.fetching import Fetching
 
-        asked = Asked.of(index, extra_indexes, options)
-        places = self._places(missing, packages, requirements, asked, options)
-        Fetching(self._store, self._http, self._listener, moved).fetch(places)
+        Fetching(self._store, self._http, self._listener, moved).fetch(self._places(missing, asked))
 
-    def _places(
-        self,
-        pins: Sequence[WheelPin],
-        packages: Sequence[str],
-        files: Sequence[RequirementsFile],
-        asked: Asked,
-        options: InstallOptions,
-    ) -> Places:
+    def _places(self, pins: Sequence[WheelPin], asked: Asked) -> Places:
         from taskimage.adapters.pypi.addresses import recall
         from taskimage.adapters.pypi.fetching import Places
 
-        if locked_in(files):
-            known, told = self._told_by_lock(pins, files, asked)
+        if locked_in(asked.requirements):
+            known, told = self._told_by_lock(pins, asked)
         else:
-            wanted = self._requirements(packages, files, options)
+            wanted = self._requirements(asked)
             with self._uv() as uv:
-                known = _addressed(self._indexes(asked, wanted), uv)
+                known = self._known(uv, asked)
             told = {pin.digest: url for pin in pins if (url := wanted.addresses.get(pin.file))}
         sources = [(pin, index_of_pin(pin, known)) for pin in pins]
         told |= {pin.digest: url for pin, at in sources if (url := recall(self._store, at, pin))}
         return Places(known, sources, told)
 
     def _told_by_lock(
-        self,
-        pins: Sequence[WheelPin],
-        files: Sequence[RequirementsFile],
-        asked: Asked,
+        self, pins: Sequence[WheelPin], asked: Asked
     ) -> tuple[Sequence[Index], dict[Digest, str]]:
         """The indexes that a lock file knows too, and where it says that the files of ``pins`` are."""
         with self._uv() as uv:
-            locations = self._locations(uv, files, asked)
-            addresses = locations.addresses(read_lock(files).packages())
+            locations = self._locations(uv, asked)
+            addresses = locations.addresses(read_lock(asked.requirements).packages())
         told = {pin.digest: url for pin in pins if (url := addresses.get(pin.digest.hex))}
         return locations.known, told
 
-    def _locations(self, uv: Uv, files: Sequence[RequirementsFile], asked: Asked) -> Locations:
+    def _known(self, uv: Uv, asked: Asked) -> Sequence[Index]:
+        """The indexes of what is ``asked``, with their addresses."""
+        if locked_in(asked.requirements):
+            return self._locations(uv, asked).known
+        return _addressed(self._indexes(asked, self._requirements(asked)), uv)
+
+    def _locations(self, uv: Uv, asked: Asked) -> Locations:
         from taskimage.adapters.pypi.locked import Locations, registries
 
-        found = registries(read_lock(files), index_names(files))
-        known = indexes(asked.index, asked.extra, self._environ, found=found)
+        found = registries(read_lock(asked.requirements), index_names(asked.requirements))
+        known = indexes(asked, self._environ, found=found)
         return Locations(_addressed(known, uv), uv.default_index)
 
-    def metadata(
-        self,
-        pins: Sequence[WheelPin],
-        *,
-        packages: Sequence[str] = (),
-        requirements: Sequence[RequirementsFile] = (),
-        index: str | None = None,
-        extra_indexes: Sequence[str] = (),
-        options: InstallOptions = DEFAULTS,
-    ) -> dict[Digest, bytes]:
+    def metadata(self, pins: Sequence[WheelPin], asked: Asked) -> dict[Digest, bytes]:
         """The METADATA of the wheels ``pins`` by their digests, where the store or an index has it.
 
-        What was wanted and the indexes are as for `resolve`. Raises BadInput for a pin whose index is not known here.
+        What was ``asked`` is as for `resolve`. Raises BadInput for a pin whose index is not known here.
         """
         from taskimage.adapters.pypi.metadata import published_metadata, stored_metadata
 
@@ -318,9 +321,7 @@ class PyPI:
         found = {digest: data for digest, data in stored.items() if data is not None}
         missing = [pin for pin in pins if pin.digest not in found]
         if missing and not self._offline:
-            asked = Asked.of(index, extra_indexes, options)
-            places = self._places(missing, packages, requirements, asked, options)
-            found |= published_metadata(self._http, places.sources)
+            found |= published_metadata(self._http, self._places(missing, asked).sources)
         return found
 
 

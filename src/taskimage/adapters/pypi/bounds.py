@@ -56,9 +56,11 @@ def _requires_python(http: Http, store: Store, wheel: Chosen) -> str:
     """The bound of ``wheel``, empty when it has none."""
     if record := store.record(_KIND, wheel.digest):
         return str(record["requires_python"])
-    bound = _beside(http, wheel)
-    if bound is None:
-        bound = _on_page(http, wheel)
+    bound = None
+    if wheel.sdist is None:  # what was built here is nowhere else
+        bound = _beside(http, wheel)
+        if bound is None:
+            bound = _on_page(http, wheel)
     if bound is None:
         bound = _inside(http, store, wheel)
     store.keep_record(_KIND, wheel.digest, {"requires_python": bound})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,20 @@ from taskimage.adapters.pypi.requirements import Line
 from taskimage.adapters.pypi.target import Target
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, CannotBuild, IntegrityError
-from taskimage.model.lock import WheelPin
+from taskimage.model.lock import SdistPin, WheelPin
 
 if TYPE_CHECKING:
-    from packaging.pylock import Package, PackageWheel
+    from packaging.pylock import Package, PackageSdist, PackageWheel
 
-__all__ = ["Chosen", "choose", "read_pylock"]
+__all__ = ["Chosen", "choose", "read_pylock", "without_wheel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A wheel, where it is, and the index that says so; ``size`` is None where that does not tell it."""
+    """A wheel, where it is, and the index that says so; ``size`` is None where that does not tell it.
+
+    Or an sdist in its place; or the wheel that was built of one, which is in the store and nowhere else.
+    """
 
     name: str
     version: str
@@ -31,6 +34,7 @@ class Chosen:
     size: int | None
     url: str
     index: Index
+    sdist: SdistPin | None = None
 
     def pin(self, size: int) -> WheelPin:
         """What a lock says of it, with its ``size`` in bytes."""
@@ -41,6 +45,7 @@ class Chosen:
             file=self.file,
             size=size,
             digest=self.digest,
+            sdist=self.sdist,
         )
 
     def fetch(self) -> Fetch:
@@ -65,9 +70,16 @@ def read_pylock(text: str) -> Sequence[Package]:
 
 
 def choose(
-    packages: Sequence[Package], target: Target, lines: Sequence[Line], index_of: Mapping[str, Index]
+    packages: Sequence[Package],
+    target: Target,
+    lines: Sequence[Line],
+    index_of: Mapping[str, Index],
+    *,
+    buildable: Collection[str] = (),
 ) -> Iterator[Chosen]:
     """The best wheel of every package by the target's tags, among those that all hashes of ``lines`` allow.
+
+    Of what is ``buildable`` the sdist, where there is no such wheel.
 
     Raises CannotBuild when a package has no wheel for the target, IntegrityError when the hashes allow none.
     """
@@ -80,21 +92,34 @@ def choose(
         # Of equal tags the highest build number is the best; the selector keeps the order of equals.
         parsed.sort(key=lambda pair: pair[1][2], reverse=True)
         fitting = list(select((wheel, tags) for wheel, (_, _, _, tags) in parsed))
-        if not fitting:
+        file: PackageWheel | PackageSdist
+        if fitting:
+            file = _allowed(package.name, fitting, target, lines)
+        elif package.sdist and package.name in buildable:
+            file = package.sdist
+        else:
             raise CannotBuild(
                 f"no wheel of '{package.name}=={package.version}' for {target}",
-                hint="choose another version, python_version or platform",
+                hint=without_wheel(package.name),
             )
-        wheel = _allowed(package.name, fitting, target, lines)
         yield Chosen(
             name=package.name,
-            version=str(package.version or parse_wheel_filename(wheel.filename)[1]),
-            file=wheel.filename,
-            digest=_digest(wheel),
-            size=wheel.size,
-            url=wheel.url or "",
+            version=str(package.version or parse_wheel_filename(file.filename)[1]),
+            file=file.filename,
+            digest=_digest(file),
+            size=file.size,
+            url=file.url or "",
             index=index_of[package.name],
         )
+
+
+def without_wheel(name: str) -> str:
+    """A hint: what can be done about the package ``name``, of which there is no wheel."""
+    return (
+        "choose another version, package, python_version or platform, name an index that has a wheel with "
+        "pip_extra_index_url, or let it be built where the image is built: "
+        f"builder_options: {{taskimage: {{build_sdists: [{name}]}}}}"
+    )
 
 
 def _wheels(package: Package) -> Sequence[PackageWheel]:
@@ -111,17 +136,16 @@ def _allowed(
     name: str, wheels: Sequence[PackageWheel], target: Target, lines: Sequence[Line]
 ) -> PackageWheel:
     for line in lines:
-        if line.hashes and line.name == name and line.applies_to(target):
-            wheels = [wheel for wheel in wheels if wheel.hashes.get("sha256") in line.hashes]
-            if not wheels:
-                raise IntegrityError(
-                    f"no wheel of {name!r} for {target} has one of the hashes that are wanted",
-                    where=line.where, hint="make the hashes anew, for this platform as well",
-                )  # fmt: skip
+        wheels = [one for one in wheels if not line.excludes(name, one.hashes.get("sha256", ""), target)]
+        if not wheels:
+            raise IntegrityError(
+                f"no wheel of {name!r} for {target} has one of the hashes that are wanted",
+                where=line.where, hint="make the hashes anew, for this platform as well",
+            )  # fmt: skip
     return wheels[0]
 
 
-def _digest(wheel: PackageWheel) -> Digest:
+def _digest(wheel: PackageWheel | PackageSdist) -> Digest:
     try:
         return Digest.parse(f"sha256:{wheel.hashes.get('sha256', '')}")
     except BadInput as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from taskimage.adapters.pypi.chosen import without_wheel
 from taskimage.adapters.pypi.target import Target
 from taskimage.model.errors import CannotBuild, NotAllowed, NotFound, TaskImageError, Unreachable
 
@@ -18,7 +19,7 @@ _UNKNOWN = re.compile(r"(?:Because |, )(?:and )?([\w.-]+) was not found in the p
 _NO_VERSION = re.compile(
     r"(?:there (?:is|are) no versions? of|is available and you require) (\S+?)(?:,| and )"
 )
-_NO_WHEEL = re.compile(r"(?:all versions of )?([\w.-]+)(==[^\s,]+)? (?:has|have) no (?:usable )?wheels?")
+_NO_WHEEL = re.compile(r"([\w.-]+)([=<>!~]\S*)? (?:has|have) no (?:usable )?wheels?")
 _FRAME = re.compile(r"error: |cause: |Caused by: |No solution found when resolving dependencies:?")
 # What people import, where the distribution has another name.
 _IMPORT_NAMES = {
@@ -61,8 +62,7 @@ def _unsatisfied(text: str, hint: str | None, target: Target) -> TaskImageError:
         tags = f" ({hint})" if hint and "tags" in hint else ""
         return CannotBuild(
             f"no wheel of '{match[1]}{match[2] or ''}' for {target}{_because(text, match[1])}{tags}",
-            hint=_meant(match[1])
-            or "choose another version, python_version or platform, or put a wheel that you built on an index",
+            hint=_meant(match[1]) or without_wheel(match[1]),
         )
     if (match := _NO_VERSION.search(text)) and " on " not in text:
         return NotFound(

@@ -16,11 +16,11 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from taskimage.adapters.http import redacted
 from taskimage.adapters.http.network import basic, origin
+from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.errors import BadInput
 from taskimage.model.lock import WheelPin
-from taskimage.model.spec.installoptions import InstallOptions
 
-__all__ = ["DEFAULT", "DIRECT", "Asked", "Index", "index_of_pin", "indexes", "scrubbed"]
+__all__ = ["DEFAULT", "DIRECT", "Index", "index_of_pin", "indexes", "scrubbed"]
 
 # The alias of the machine's default index: a lock says no more about it, so that mirrors may differ.
 DEFAULT = "pypi"
@@ -50,25 +50,26 @@ DIRECT: Final = Index("url", None)
 
 
 def indexes(
-    index: str | None, extra_indexes: Sequence[str], environ: Mapping[str, str], *, found: Sequence[str] = ()
+    asked: Asked, environ: Mapping[str, str], *, default: str | None = None, found: Sequence[str] = ()
 ) -> tuple[Index, ...]:
     """The indexes to ask, in order; the default one is the last.
 
-    A spec's own come before the environment's, and its ``pip_index`` stands in for the default. Aliases are
-    by position (``pip_index``, ``pip_extra_index_url-1``, ``requirements-1`` for ``found`` in requirements
+    A spec's own come before the environment's, and its ``pip_index``, else ``default``, stands in for the default.
+    Aliases are by position (``pip_index``, ``pip_extra_index_url-1``, ``requirements-1`` for ``found`` in requirements
     files, ``extra-1``) or by the name that a project or ``UV_INDEX`` gives, never an address: some have tokens in the path.
     """
+    extra_indexes = (*asked.extra_indexes, *asked.options.extra_indexes)
     extras = [
         *(_index(f"pip_extra_index_url-{n}", url, environ) for n, url in enumerate(extra_indexes, 1)),
         *_in_files(found, environ),
         *_from_environment(environ),
     ]
-    if index:
+    if index := asked.index or asked.options.index or default:
         return (*extras, _index("pip_index", index, environ))
-    default = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
-    if not default:
+    of_machine = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
+    if not of_machine:
         return (*extras, Index(DEFAULT, None))
-    name, url = _named(default)
+    name, url = _named(of_machine)
     return (*extras, _index(DEFAULT, url, environ, name=name))
 
 
@@ -133,19 +134,6 @@ def _keyring(url: str, user: str) -> str:
         if got.returncode == 0:
             return got.stdout.strip()
     return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The indexes that a spec names."""
-
-    index: str | None
-    extra: Sequence[str]
-
-    @classmethod
-    def of(cls, index: str | None, extra_indexes: Sequence[str], options: InstallOptions) -> Asked:
-        """Those of a spec's own fields, and of its options for pip."""
-        return cls(index or options.index, (*extra_indexes, *options.extra_indexes))
 
 
 def index_of_pin(pin: WheelPin, known: Sequence[Index]) -> Index:

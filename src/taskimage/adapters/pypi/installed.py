@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.pypi.requirements import Requirements
+from taskimage.adapters.pypi.stubs import stub
 from taskimage.adapters.pypi.target import Target
 from taskimage.model.base import Distribution
 
@@ -114,24 +115,11 @@ class Installed:
         return f"{'; '.join(older)}: the base's {', '.join(stays)} stays, unless it is upgraded (-P NAME)"
 
     def stubs(self, target: Target) -> Iterator[tuple[str, bytes]]:
-        """A wheel of metadata for each, as file name and bytes.
-
-        Its tag is the best of ``target``, so that the metadata of the base counts and not that of an index's
-        wheel of the same version: whoever built the base may have changed the dependencies.
-        """
-        from taskimage.transform.zipmembers import write_members
-
-        interpreter = "cp" + "".join(target.python.split(".")[:2])
-        machine, _, libc = target.uv_platform.partition("-")
-        tag = f"{interpreter}-{interpreter}-{libc}_{machine}"
+        """A wheel of metadata for each, as file name and bytes: whoever built the base may have changed dependencies."""
         for name, one in self.distributions.items():
-            stem = f"{name.replace('-', '_')}-{_version(one)}"
             # No Requires-Python: it is installed in this very Python.
-            lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {_version(one)}"]
-            lines += [f"Requires-Dist: {need}" for need in _requirements(one) if not self._lacks(need)]
-            members = {"METADATA": "\n".join((*lines, "")), "RECORD": f"{stem}.dist-info/RECORD,,\n"}
-            files = [(f"{stem}.dist-info/{file}", text.encode()) for file, text in members.items()]
-            yield f"{stem}-{tag}.whl", write_members(files, level=1)
+            needs = [f"Requires-Dist: {need}" for need in _requirements(one) if not self._lacks(need)]
+            yield stub(name, _version(one), target, needs)
 
     def broken_by(self, versions: Mapping[str, str], target: Target) -> Iterator[str]:
         """What of the base no longer has what it needs, once ``versions`` override its own; a sentence for each."""

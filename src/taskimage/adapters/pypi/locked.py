@@ -14,7 +14,7 @@ from taskimage.adapters.pypi.indexes import DIRECT, Index
 from taskimage.adapters.pypi.locks import LockFile
 
 if TYPE_CHECKING:
-    from packaging.pylock import Package
+    from packaging.pylock import Package, PackageSdist, PackageWheel
 
 __all__ = ["Locations", "registries"]
 
@@ -52,7 +52,7 @@ class Locations:
                 if self._is_mirrored(package)
                 else self._by_url.get(_normal(package.index), self.known[-1])
             )
-        urls = [wheel.url for wheel in package.wheels or () if wheel.url]
+        urls = [file.url for file in _files(package) if file.url]
         same = [one for one in self.known if urls and one.url and origin(one.url) == origin(urls[0])]
         return same[0] if same else default
 
@@ -65,7 +65,7 @@ class Locations:
                 if package.archive
                 else []
                 if self._is_mirrored(package)
-                else package.wheels or ()
+                else _files(package)
             )
             found |= {file.hashes.get("sha256", ""): file.url for file in files if file.url}
         return found
@@ -78,6 +78,10 @@ class Locations:
         if not known.alias.startswith("requirements-"):
             return False
         return _normal(package.index) == _normal(self._own_default())
+
+
+def _files(package: Package) -> Sequence[PackageWheel | PackageSdist]:
+    return (*(package.wheels or ()), *((package.sdist,) if package.sdist else ()))
 
 
 def _normal(url: str) -> str:

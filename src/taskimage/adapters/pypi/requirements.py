@@ -62,6 +62,12 @@ class Line:
         marker = self.requirement.marker
         return marker is None or marker.evaluate(target.environment)
 
+    def excludes(self, name: str, sha256: str, target: Target) -> bool:
+        """Whether it wants other files of ``name`` for ``target``."""
+        return (
+            bool(self.hashes) and self.name == name and sha256 not in self.hashes and self.applies_to(target)
+        )
+
 
 @dataclass(slots=True)
 class Requirements:

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from taskimage.adapters.pypi.chosen import read_pylock
 from taskimage.adapters.pypi.indexes import Index, scrubbed
 from taskimage.adapters.pypi.installed import Installed
 from taskimage.adapters.pypi.requirements import Requirements
+from taskimage.adapters.pypi.sdists import Sdists
 from taskimage.adapters.pypi.target import Target
 from taskimage.model.errors import CannotBuild
 
@@ -78,8 +80,34 @@ class Uv:
         self._folder = folder
         self._offline = offline
         self._hold = hold
+        self._stubs = folder
 
-    def compile(
+    def compile(  # noqa: PLR0917 - all that is known of what is wanted
+        self,
+        target: Target,
+        wanted: Requirements,
+        indexes: Sequence[Index],
+        preferred: Mapping[str, str],
+        base: Installed,
+        sdists: Sdists,
+    ) -> Resolved:
+        """What ``wanted`` resolves to, in versions of ``preferred`` and of ``base`` as far as they fit.
+
+        Where the newest of all overrides something of the base, that holds as long as other versions of the rest
+        go with it. What of ``sdists`` it takes is built. Raises UvFailed, CannotBuild.
+        """
+        sdists.offer(indexes, preferred)
+        while True:
+            # A folder of its own each time: uv remembers what it has read.
+            self._stubs = Path(tempfile.mkdtemp(dir=self._folder))
+            for name, stub in (*sdists.stubs(), *base.stubs(target)):
+                (self._stubs / name).write_bytes(stub)
+            resolved = self._resolved(target, wanted, indexes, preferred, base)
+            absent = [one for one in resolved.found if not base.find(one.name, one.version)]
+            if not sdists.take(absent, (*wanted.lines, *wanted.constraints)):
+                return resolved
+
+    def _resolved(
         self,
         target: Target,
         wanted: Requirements,
@@ -87,14 +115,6 @@ class Uv:
         preferred: Mapping[str, str],
         base: Installed,
     ) -> Resolved:
-        """What ``wanted`` resolves to, in versions of ``preferred`` and of ``base`` as far as they fit.
-
-        Where the newest of all overrides something of the base, that holds as long as other versions of the rest
-        go with it. Raises UvFailed, CannotBuild.
-        """
-        for name, stub in base.stubs(target):
-            (self._folder / "installed").mkdir(exist_ok=True)
-            (self._folder / "installed" / name).write_bytes(stub)
         versions = {**base.preferred, **preferred}
         newest = self._compile(target, wanted, indexes, versions, ())
         held = base.held if any(base.differs(package.name, package.version) for package in newest) else []
@@ -117,13 +137,12 @@ class Uv:
         self._write("constraints.txt", (*(str(line.requirement) for line in wanted.constraints), *held))
         if preferred:
             self._write("pylock.toml", _preferences(preferred))
-        stubs = self._folder / "installed"
         self._run(
             "--format", "pylock.toml", "--output-file", "pylock.toml", "--constraints", "constraints.txt",
             "--prerelease", "allow" if wanted.prereleases else "if-necessary-or-explicit",
             *(["--no-deps"] if wanted.no_deps else []),
             *(["--resolution", wanted.resolution] if wanted.resolution else []),
-            *(["--find-links", str(stubs)] if stubs.exists() else []),
+            *(["--find-links", str(self._stubs)] if any(self._stubs.iterdir()) else []),
             *_only_wheels(target), "requirements.in", indexes=indexes,
         )  # fmt: skip
         return read_pylock((self._folder / "pylock.toml").read_text(encoding="utf-8"))

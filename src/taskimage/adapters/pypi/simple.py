@@ -29,7 +29,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 class File:
     """One file of a project; what the index does not tell is None.
 
-    ``metadata_sha256`` is of the metadata that the index has beside the file (PEP 658).
+    ``metadata_sha256`` is of the metadata that the index has beside the file (PEP 658); what was ``yanked`` is withdrawn
+    (PEP 592).
     """
 
     name: str
@@ -37,6 +38,7 @@ class File:
     sha256: str | None = None
     requires_python: str | None = None
     metadata_sha256: str | None = None
+    yanked: bool = False
 
 
 def project_files(http: Http, index: Index, project: str) -> tuple[File, ...]:
@@ -80,6 +82,7 @@ def _from_json(page: Answer) -> Iterator[File]:
             file["hashes"].get("sha256"),
             file.get("requires-python"),
             metadata=metadata.get("sha256") if isinstance(metadata, dict) else None,
+            yanked=bool(file.get("yanked")),
         )
 
 
@@ -97,7 +100,10 @@ def _from_html(page: Answer) -> Iterator[File]:
         files += 1
         metadata = attributes.get("data-core-metadata") or ""
         requires_python = attributes.get("data-requires-python")
-        yield _file(base, name, url, _of_sha256(fragment), requires_python, metadata=_of_sha256(metadata))
+        yield _file(
+            base, name, url, _of_sha256(fragment), requires_python,
+            metadata=_of_sha256(metadata), yanked="data-yanked" in attributes,
+        )  # fmt: skip
     if not files:
         raise ValueError("not one link to a file")
 
@@ -107,13 +113,14 @@ def _of_sha256(text: str) -> str | None:
 
 
 def _file(
-    base: str, name: str, url: str, sha256: str | None, requires_python: str | None, *, metadata: str | None
-) -> File:
+    base: str, name: str, url: str, sha256: str | None, requires_python: str | None, *,
+    metadata: str | None, yanked: bool,
+) -> File:  # fmt: skip
     # Pages have thousands of addresses, nearly all of them whole, and joining takes longer than all the rest.
     there = url if url.startswith(_WHOLE) else urljoin(base, url)
     if not there.startswith(_WHOLE) or "/" in name:
         raise ValueError(f"no address of a file: {url!r}")
-    return File(name, there, _known(sha256), requires_python or None, _known(metadata))
+    return File(name, there, _known(sha256), requires_python or None, _known(metadata), yanked)
 
 
 def _known(sha256: str | None) -> str | None:

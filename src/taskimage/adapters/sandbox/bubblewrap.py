@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from taskimage.adapters.rootfs import inside
-from taskimage.adapters.sandbox.job import ADMINISTRATION, Ended, Job, places, watch
+from taskimage.adapters.sandbox.job import ADMINISTRATION, HOSTNAME, Ended, Job, places, watch
 from taskimage.adapters.sandbox.mounts import Bind, Link, Memory, Mount, Overlay, Seal, Special, plan
 
 __all__ = ["Bubblewrap"]
@@ -71,7 +71,9 @@ class Bubblewrap:
         mounts = plan(job.root, places(job, overlay=self.overlays), job.volumes)
         options = [*_ISOLATED, "--uid", str(job.uid), "--gid", str(job.gid)]
         options += [] if job.network else ["--unshare-net"]
-        options += [word for name in ADMINISTRATION if job.administers for word in ("--cap-add", name)]
+        if job.administers:
+            options += ["--unshare-uts", "--hostname", HOSTNAME]
+            options += [word for name in ADMINISTRATION for word in ("--cap-add", name)]
         for name, value in job.env.items():
             options += ["--setenv", name, value]
         options += [word for mount in mounts for word in _words(mount)]
@@ -98,7 +100,9 @@ class Bubblewrap:
             file.write(b"".join(os.fsencode(word) + b"\0" for word in options))
         with os.fdopen(status_read, "rb") as file:
             first = _document(file.readline())
-            code = watch(process, lambda number: _signal_command(first.get("child-pid"), number))
+            code = watch(
+                process, lambda number: _signal_command(first.get("child-pid"), number), stopped=job.stopped
+            )
             # bwrap reports an exit code only for a command that was started.
             started = any("exit-code" in _document(line) for line in file)
         return Ended(code) if started or code > 128 else _diagnosis(job)

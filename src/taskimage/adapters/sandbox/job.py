@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,13 +15,16 @@ from typing import ClassVar, Final, Protocol
 from taskimage.adapters.copytree import copy_tree
 from taskimage.adapters.sandbox.mounts import Bind, Overlay, Volume
 
-__all__ = ["ADMINISTRATION", "Ended", "Job", "Sandbox", "places", "watch"]
+__all__ = ["ADMINISTRATION", "HOSTNAME", "Ended", "Job", "Sandbox", "places", "watch"]
 
 ADMINISTRATION: Final[Mapping[str, int]] = MappingProxyType({
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_KILL": 5, "CAP_SETGID": 6,
     "CAP_SETUID": 7, "CAP_SYS_CHROOT": 18,
 })  # fmt: skip
 """The capabilities of a job that administers, by name, with their numbers (<linux/capability.h>)."""
+
+HOSTNAME: Final = "localhost"
+"""What a job that administers finds its host called, whatever host it is."""
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -35,8 +38,8 @@ class Job:
     ``env`` is the whole environment. Without ``network`` there is a loopback device and nothing else.
 
     A job that ``administers`` is root's, with the power over files and processes of its world that root has in a
-    container, and none beyond it. ``output`` is a file descriptor that takes standard output and error in place
-    of the caller's; there is no standard input then.
+    container, and none beyond it; its host is called ``localhost``. ``output`` is a file descriptor that takes standard output and error in place
+    of the caller's; there is no standard input then. The job is ended as soon as ``stopped`` says so.
     """
 
     root: Path
@@ -51,6 +54,7 @@ class Job:
     network: bool = True
     administers: bool = False
     output: int | None = None
+    stopped: Callable[[], bool] | None = None
 
     @property
     def upper(self) -> Path:
@@ -123,16 +127,25 @@ def _place(job: Job, path: str, folder: Path, *, overlay: bool) -> Bind | Overla
     return Bind(str(copy), f"/{path}", read_only=False)
 
 
-def watch(process: subprocess.Popen[bytes], send: Callable[[int], None]) -> int:
+def watch(
+    process: subprocess.Popen[bytes],
+    send: Callable[[int], None],
+    *,
+    stopped: Callable[[], bool] | None = None,
+) -> int:
     """Wait for ``process`` and give its exit code; signals that this process gets go to ``send`` meanwhile.
 
-    What the terminal sends (Ctrl-C) reaches the command by itself, so it is left to the command alone.
+    What the terminal sends (Ctrl-C) reaches the command by itself, so it is left to the command alone. Once it is
+    ``stopped`` the process is killed, and all that is in its sandbox with it.
     """
     with _held_signals() as held:
         while (code := process.poll()) is None:
+            if stopped is not None and stopped():
+                process.kill()
             if not held:
-                code = process.wait()
-                break
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(None if stopped is None else 0.1)
+                continue
             # A timeout, since another thread may be given the SIGCHLD.
             info = signal.sigtimedwait((*held, signal.SIGCHLD), 0.1)
             if info is not None and info.si_signo != signal.SIGCHLD and info.si_code <= 0:
@@ -140,7 +153,7 @@ def watch(process: subprocess.Popen[bytes], send: Callable[[int], None]) -> int:
     return 128 - code if code < 0 else code
 
 
-@contextmanager
+@contextlib.contextmanager
 def _held_signals() -> Iterator[Sequence[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield ()

@@ -29,7 +29,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # <linux/sched.h>
-_NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+_NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
+    0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000,
+)  # fmt: skip
 # <linux/mount.h>
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 _DETACH = 2
@@ -69,6 +71,7 @@ def main(job_fd: int, status_fd: int) -> int:
 def _separate(job: dict[str, Any]) -> None:
     uid, gid = os.geteuid(), os.getegid()
     flags = _NEWUSER | _NEWNS | _NEWPID | _NEWIPC | (0 if job["network"] else _NEWNET)
+    flags |= _NEWUTS if job.get("hostname") else 0
     if job.get("owners"):
         _map_everyone(lambda: _call("make namespaces", _libc.unshare(flags)))
     else:
@@ -78,6 +81,8 @@ def _separate(job: dict[str, Any]) -> None:
         Path("/proc/self/gid_map").write_text(f"{job['gid']} {gid} 1", encoding="ascii")
     if not job["network"]:
         _loopback_up()
+    if job.get("hostname"):
+        socket.sethostname(job["hostname"])
 
 
 def _map_everyone(unshare: Callable[[], None]) -> None:

@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from taskimage.adapters.sandbox.job import ADMINISTRATION, Ended, Job, places, watch
+from taskimage.adapters.sandbox.job import ADMINISTRATION, HOSTNAME, Ended, Job, places, watch
 from taskimage.adapters.sandbox.mounts import Mount, Overlay, Special, plan
 
 __all__ = ["Namespaces", "launch"]
@@ -48,10 +48,12 @@ class Namespaces:
                 mounts, str(mountpoint), argv=list(job.argv), env=dict(job.env), workdir=job.workdir,
                 uid=job.uid, gid=job.gid, network=job.network,
                 capabilities=[*ADMINISTRATION.values()] if job.administers else [],
+                hostname=HOSTNAME if job.administers else "",
                 # Root of the host may stand for every owner; anyone else for one (user_namespaces(7)).
                 owners=job.administers and os.geteuid() == 0,
             ),
             output=job.output,
+            stopped=job.stopped,
         )  # fmt: skip
 
     def _can_overlay(self, job: Job) -> bool:
@@ -65,8 +67,10 @@ class Namespaces:
             ).reason
 
     @staticmethod
-    def _launch(job: Mapping[str, Any], *, output: int | None = None) -> Ended:
-        return launch(job, output=output)
+    def _launch(
+        job: Mapping[str, Any], *, output: int | None = None, stopped: Callable[[], bool] | None = None
+    ) -> Ended:
+        return launch(job, output=output, stopped=stopped)
 
 
 def _described(
@@ -76,8 +80,10 @@ def _described(
     return {"mountpoint": mountpoint, "mounts": listed, "uid": uid, "gid": gid, "network": network, **rest}
 
 
-def launch(job: Mapping[str, Any], *, output: int | None = None) -> Ended:
-    """Run ``job``, in the launcher's own terms, to its end; ``output`` is that of a `Job`."""
+def launch(
+    job: Mapping[str, Any], *, output: int | None = None, stopped: Callable[[], bool] | None = None
+) -> Ended:
+    """Run ``job``, in the launcher's own terms, to its end; ``output`` and ``stopped`` are those of a `Job`."""
     job_read, job_write = os.pipe()
     status_read, status_write = os.pipe()
     try:
@@ -93,7 +99,7 @@ def launch(job: Mapping[str, Any], *, output: int | None = None) -> Ended:
         os.close(status_write)
     with os.fdopen(job_write, "wb") as file:
         file.write(json.dumps(job).encode())
-    code = watch(process, process.send_signal)
+    code = watch(process, process.send_signal, stopped=stopped)
     with os.fdopen(status_read, "rb") as file:
         status = json.loads(file.read() or b"{}")
     if "errno" in status:

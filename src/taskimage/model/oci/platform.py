@@ -54,6 +54,16 @@ class Platform:
         return cls(os, architecture)
 
     @classmethod
+    def of_host(cls, system: str, machine: str) -> Platform:
+        """The platform of a host, by the names that Python has for its system and the kernel for its architecture.
+
+        >>> str(Platform.of_host("linux", "x86_64")), str(Platform.of_host("darwin", "arm64"))
+        ('linux/amd64', 'darwin/arm64')
+        """
+        names = {kernel: name for name, kernel in _MACHINE.items()}
+        return cls(system, names.get(machine, machine))
+
+    @classmethod
     def from_fields(cls, fields: Fields) -> Platform:
         """The platform that a document names, whether images are built for it or not. Raises BadInput."""
         return cls(fields.text("os"), fields.text("architecture"), fields.optional_text("variant") or "")
@@ -78,7 +88,7 @@ class Platform:
     @property
     def machine(self) -> str:
         """The kernel's name of the architecture (``uname -m``), which wheel tags use."""
-        return _MACHINE[self.architecture]
+        return _MACHINE.get(self.architecture, self.architecture)
 
     def __str__(self) -> str:
         return "/".join(filter(None, (self.os, self.architecture, self.variant)))

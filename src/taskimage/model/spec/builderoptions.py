@@ -23,9 +23,10 @@ class BuilderOptions:
 
     ``runtime`` is what starts tasks: flytekit is added to the packages when none names it, or nothing is.
     ``bytecode`` compiles packages; ``suite`` is the Debian release below them; ``waive_scripts`` names
-    Debian and conda packages whose scripts, which are not run, do not matter; ``expired_indexes`` accepts package
+    Debian and conda packages whose scripts do not matter and are not run; ``expired_indexes`` accepts package
     indexes that are past their Valid-Until; ``network`` lets ``commands`` reach it; ``ca_certificates`` names PEM
-    files with authorities that the image trusts as well.
+    files with authorities that the image trusts as well; ``build_sdists`` names Python packages that are built where
+    they have no wheel.
     """
 
     runtime: Literal["flytekit", "none"] = "flytekit"
@@ -35,6 +36,7 @@ class BuilderOptions:
     expired_indexes: bool = False
     network: bool = False
     ca_certificates: tuple[str, ...] = ()
+    build_sdists: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, builder_options: Mapping[str, Any] | None) -> BuilderOptions:
@@ -74,6 +76,13 @@ SWITCHES: Mapping[str, Rule] = {
     "expired_indexes": TRUTH,
     "network": TRUTH,
     "ca_certificates": each(matching(r"[\s\S]*\S[\s\S]*", "the path of a PEM file")),
+    "build_sdists": each(
+        matching(
+            r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?",
+            "the name of a Python package",
+            hints={r"[A-Za-z0-9._-]+\s*[\[=<>!~;@].*": "the name alone: versions go into packages"},
+        )
+    ),
 }
 
 

@@ -96,11 +96,14 @@ SWITCHES_SAID: Mapping[str, Said] = {
     "bytecode": Said("Whether packages are compiled."),
     "suite": Said("The Debian release below them, where there is no `base_image`.", ("bookworm", "trixie")),
     "waive_scripts": Said(
-        "Debian packages whose unknown maintainer scripts do not matter.", (["example-doc"],)
+        "Debian packages whose maintainer scripts do not matter, and are not run.", (["example-doc"],)
     ),
     "expired_indexes": Said("Whether Debian's indexes are accepted past their Valid-Until."),
     "network": Said("Whether `commands` reach the network."),
     "ca_certificates": Said(
         "PEM files with certificate authorities that the image trusts besides.", (["corp.pem"],)
+    ),
+    "build_sdists": Said(
+        "Python packages that are built, in a sandbox, where they have no wheel.", (["docopt"],)
     ),
 }

@@ -87,6 +87,8 @@ def _unserved_requirements(spec: ImageSpec) -> Iterator[tuple[Key, str]]:
     options = spec.install_options
     for option in options.refused:
         yield ("pip_extra_args",), f"pip_extra_args has {option!r}, which has no meaning here"
+    if options.exclude_newer and spec.options.build_sdists:
+        yield ("pip_extra_args",), "pip_extra_args has '--exclude-newer', which build_sdists do not follow"
     if kind is RequirementsKind.REQUIREMENTS and options.chooses_parts:
         yield ("pip_extra_args",), "pip_extra_args chooses extras or groups, and requirements name no project"
     for index, (_, target) in enumerate(spec.pip_secret_mounts or ()):

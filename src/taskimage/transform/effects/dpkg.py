@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from taskimage.transform.deb import Deb
@@ -23,7 +23,7 @@ _SCRIPTS = ("config", "postinst", "postrm", "preinst", "prerm")
 # The order in which dpkg writes fields to its status file; those that it does not know follow.
 _ORDER = (
     "Package", "Essential", "Protected", "Status", "Priority", "Section", "Installed-Size", "Origin", "Maintainer",
-    "Bugs", "Architecture", "Multi-Arch", "Source", "Version", "Replaces", "Provides", "Depends", "Pre-Depends",
+    "Bugs", "Architecture", "Multi-Arch", "Source", "Version", "Config-Version", "Replaces", "Provides", "Depends", "Pre-Depends",
     "Recommends", "Suggests", "Breaks", "Conflicts", "Enhances", "Conffiles", "Description",
 )  # fmt: skip
 
@@ -68,15 +68,25 @@ def recorded(tree: Tree) -> tuple[Recorded, ...]:
     return tuple(found)
 
 
-def package_records(debs: Sequence[Deb], tree: Tree, *, kept: Sequence[Recorded] = ()) -> tuple[Entry, ...]:
+def package_records(
+    debs: Sequence[Deb],
+    tree: Tree,
+    *,
+    kept: Sequence[Recorded] = (),
+    unpacked: Mapping[str, str] | None = None,
+) -> tuple[Entry, ...]:
     """The status file, and each package's list, checksums, scripts and triggers.
 
     Lists and checksums name the files that are in the image: documentation that was left out is no file
-    that `dpkg --verify` should miss. The packages ``kept`` of a base are in the status file as they were.
+    that `dpkg --verify` should miss. The packages ``kept`` of a base are in the status file as they were, and those
+    that are ``unpacked`` wait there to be configured; they are given with the version that was configured before.
     """
     ordered = sorted(debs, key=lambda deb: (deb.package, deb.architecture))
     paragraphs = {(item.package, item.architecture): f"{item.text}\n" for item in kept}
-    paragraphs |= {(deb.package, deb.architecture): _status(deb, tree) for deb in ordered}
+    paragraphs |= {
+        (deb.package, deb.architecture): _status(deb, tree, (unpacked or {}).get(deb.package))
+        for deb in ordered
+    }
     status = "".join(f"{paragraphs[key]}\n" for key in sorted(paragraphs))
     entries = [
         Entry.file(f"{ADMIN}/status", status.encode("utf-8", "surrogateescape")),
@@ -93,8 +103,10 @@ def record_name(deb: Deb) -> str:
     return f"{deb.package}:{deb.architecture}" if same else deb.package
 
 
-def _status(deb: Deb, tree: Tree) -> str:
-    fields = {**deb.control, "Status": "install ok installed"}
+def _status(deb: Deb, tree: Tree, configured: str | None) -> str:
+    fields = {**deb.control, "Status": f"install ok {'installed' if configured is None else 'unpacked'}"}
+    if configured:
+        fields["Config-Version"] = configured
     if conffiles := _conffiles(deb, tree):
         fields["Conffiles"] = conffiles
     known = [name for name in _ORDER if name in fields]

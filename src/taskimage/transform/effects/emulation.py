@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from taskimage.model.oci import Platform
@@ -18,7 +18,7 @@ from taskimage.transform.effects.certificates import SHIPPED, java_keystore, tru
 from taskimage.transform.effects.dpkg import package_records, recorded
 from taskimage.transform.effects.ldcache import linker_cache
 from taskimage.transform.effects.region import local_time, locale_list, paper_size
-from taskimage.transform.effects.scripts import Unhandled, follow_scripts
+from taskimage.transform.effects.scripts import Script, Unhandled, follow_scripts
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.effects.upgrades import (
     changed_configuration,
@@ -31,7 +31,7 @@ from taskimage.transform.effects.upgrades import (
 from taskimage.transform.entry import Entry, same_content
 from taskimage.transform.whiteout import whiteouts
 
-__all__ = ["Effects", "byte_compiled", "effects"]
+__all__ = ["Effects", "byte_compiled", "effects", "effects_before"]
 
 JAVA = "ca-certificates-java"
 _COMPILED = re.compile(r"usr/lib/python3(\.\d+|/dist-packages)/.+\.py")
@@ -74,8 +74,9 @@ class _Made:
 
     def changes(self) -> tuple[Entry, ...]:
         """What has to lie above the base and the packages, sorted by path."""
+        gone = {entry.path: entry for entry in whiteouts(self._removed)}
         if not self.is_based:
-            return tuple(self._entries[path] for path in sorted(self._entries))
+            return tuple(entry for _, entry in sorted((self._entries | gone).items()))
         there = {entry.path: entry for entry in (*self.below.below(""), *self._shipped)}
 
         def is_new(entry: Entry) -> bool:
@@ -83,7 +84,7 @@ class _Made:
             return known is None or _owned(known) != _owned(entry) or not same_content(known, entry)
 
         new = {path: entry for path, entry in self._entries.items() if is_new(entry)}
-        new |= {entry.path: entry for entry in whiteouts(self._removed)}
+        new |= gone
         folders = {entry.path: entry for entry in kept_folders((*self._shipped, *new.values()), self.below)}
         return tuple(entry for _, entry in sorted((folders | new).items()))
 
@@ -99,6 +100,7 @@ def effects(
     users: Sequence[User],
     below: Sequence[Entry] = (),
     authorities: Sequence[Entry] = (),
+    left: Collection[Script] = (),
 ) -> Effects:
     """What the maintainer scripts of ``debs`` (all packages of an image together) would have done.
 
@@ -106,7 +108,8 @@ def effects(
     accounts and get a home that their group can write to. Nothing is read but the packages, and the files
     ``below`` them: the whole tree of a base image. On a base only what changes comes out, with whiteouts for
     what is gone; without packages that is accounts and homes, on a base of any kind. ``authorities`` are files of
-    certificates that are trusted too, on any base.
+    certificates that are trusted too, on any base. Scripts that are ``left`` are not followed: for dpkg their
+    packages are unpacked, and still to be configured.
 
     Raises IntegrityError for a certificate among them that is none.
     """
@@ -115,7 +118,7 @@ def effects(
     if not made.is_based:
         made.add(system_links(made.tree))
     accounts = Accounts(made.tree)
-    unknown = _configure(ordered, made, accounts, platform=platform) if ordered else ()
+    unknown = _configure(ordered, made, accounts, left, platform=platform) if ordered else ()
     if authorities:
         placed = [replace(entry, path=made.tree.place(entry.path) or entry.path) for entry in authorities]
         made.add(placed)
@@ -127,8 +130,25 @@ def effects(
     return Effects(made.changes(), unknown)
 
 
+def effects_before(follow: Callable[..., Effects], *, waived: Collection[str]) -> Effects:
+    """What there is before the scripts are run that are not understood, which are told; none of ``waived`` packages.
+
+    ``follow`` gives the effects without the scripts that are ``left``.
+    """
+    unknown: tuple[Unhandled, ...] = ()
+    while True:
+        # dpkg configures a package whichever script of its is not followed.
+        left = {(one.package, script) for one in unknown for script in (one.script, "postinst")}
+        found = follow(left=left)
+        # What is run is not followed, and others may need what comes of it.
+        more = tuple(one for one in found.unknown if one.package not in waived)
+        if not more:
+            return Effects(found.entries, unknown)
+        unknown += more
+
+
 def _configure(
-    debs: Sequence[Deb], made: _Made, accounts: Accounts, *, platform: Platform
+    debs: Sequence[Deb], made: _Made, accounts: Accounts, left: Collection[Script], *, platform: Platform
 ) -> tuple[Unhandled, ...]:
     """Make what the scripts of ``debs`` would have done; what of them is not understood."""
     tree, below = made.tree, made.below
@@ -144,8 +164,11 @@ def _configure(
         made.add(paper_size(tree))
     before = Tree(below.below("") if made.is_based else system_links(tree))
     versions = {name: item.version for name, item in replaced.items() if item.is_installed}
-    scripts = follow_scripts(debs, before, tree, accounts, architecture=platform.debian, replaced=versions)
+    scripts = follow_scripts(
+        debs, before, tree, accounts, architecture=platform.debian, replaced=versions, left=left
+    )
     made.add(scripts.entries)
+    made.remove(scripts.removed)
     made.add(login_shells(tree, below=below))
     made.add(alternative_links(scripts.choices, tree))
     has_new = any(entry.path.startswith(f"{SHIPPED}/") for deb in debs for entry in deb.entries)
@@ -153,7 +176,9 @@ def _configure(
         made.add(trusted_certificates(tree))
     if JAVA in names or (has_new and JAVA in {item.package for item in known}):
         made.add(java_keystore(tree))
-    made.add(package_records(debs, tree, kept=[item for item in known if replaced.get(item.package) != item]))
+    kept = [item for item in known if replaced.get(item.package) != item]
+    unpacked = {package: versions.get(package, "") for package, _ in left}
+    made.add(package_records(debs, tree, kept=kept, unpacked=unpacked))
     made.add(changed)
     made.remove((*gone, *obsolete_records(debs, below, replaced)))
     made.add(linker_cache(tree, platform=platform))

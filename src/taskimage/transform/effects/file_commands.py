@@ -21,7 +21,7 @@ class NotUnderstood(Exception):
 
 
 class Files:
-    """The files of an image; ``made`` has those that commands made or changed.
+    """The files of an image; ``made`` has those that commands made or changed, ``removed`` links that are gone.
 
     Each command takes its words and returns whether it succeeds, as its status says. Raises NotUnderstood.
     """
@@ -30,6 +30,7 @@ class Files:
         self.tree = tree
         self.accounts = accounts
         self.made: dict[str, Entry] = {}
+        self.removed: set[str] = set()
         self.umask = 0o022
         self._new: set[str] = set()  # of those made, what was not there before
 
@@ -38,6 +39,7 @@ class Files:
         if self.tree.get(entry.path) is None:
             self._new.add(entry.path)
         self.made[entry.path] = entry
+        self.removed.discard(entry.path)
         self.tree.add(entry)
 
     def place(self, path: str) -> str:
@@ -54,13 +56,20 @@ class Files:
 
     def remove(self, words: Sequence[str]) -> bool:
         for word in words:
-            # On a first installation nothing is left over from before; what packages ship must stay.
-            if word.startswith("/") and (file := self.tree.file(word)) is not None:
-                if file.path not in self._new:
-                    raise NotUnderstood
-                self._new.remove(file.path)
-                del self.made[file.path]
-                self.tree.remove(file.path)
+            place = self.tree.place(word) if word.startswith("/") else None
+            entry = self.tree.get(place) if place else None
+            if entry is None or entry.kind == "dir":
+                continue
+            # On a first installation nothing is left over from before; files that packages ship must stay.
+            # A link among them is a setting: fontconfig's, for one.
+            if entry.path in self._new:
+                self._new.remove(entry.path)
+            elif entry.kind == "symlink":
+                self.removed.add(entry.path)
+            else:
+                raise NotUnderstood
+            self.made.pop(entry.path, None)
+            self.tree.remove(entry.path)
         return True
 
     def set_umask(self, words: Sequence[str]) -> bool:

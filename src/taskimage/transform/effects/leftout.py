@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-__all__ = ["LEFT_OUT"]
+__all__ = ["LEFT_OUT", "is_left_out"]
 
 _SHELL = frozenset(
     {":", "true", "trap", "hash", "wait", "sync", "sleep", "exec", "cd", "setup_colors", "logger"}
@@ -42,3 +43,24 @@ _CACHES = frozenset({
 
 LEFT_OUT: Final = _SHELL | _MADE_FOR_ALL | _RUNNING_SYSTEM | _BOOKKEEPING | _IDENTITY | _CACHES
 """Commands that succeed and change no file that an image needs."""
+
+# The same, as files: where scripts run by themselves, and not as they are followed here.
+_FILES = re.compile(
+    # Notes for later, and what was there before a change.
+    r"var/(cache/(debconf|man|fontconfig)|lib/(systemd|python))/.*|var/log/(.*/)?[^/]*log"
+    r"|var/lib/dpkg/(available|lock|lock-frontend|updates/.*|triggers/Lock|.*-old)"
+    r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-|etc/\.pwd\.lock|.*/__pycache__(/.*)?"
+    # No init system runs in an image.
+    r"|etc/rc.\.d/.*|etc/systemd/system/.*\.(wants|requires)(/.*)?"
+    # What tells one machine from all others.
+    r"|etc/machine-id|var/lib/dbus/machine-id|etc/ssh/ssh_host_.*|etc/ssl/(certs|private)/ssl-cert-snakeoil\..*"
+    # What has the time in it, or where in memory things were: TeX makes such a format when it is first asked for.
+    r"|var/lib/texmf/web2c/((tex|luatex|luahbtex)/.*|.*\.log)"
+    # Databases, which have numbers of their own too: whoever runs the image makes one.
+    r"|var/lib/(mysql|postgresql)/.*|etc/postgresql/.*",
+)
+
+
+def is_left_out(path: str) -> bool:
+    """Whether what a script does at ``path`` is no part of an image."""
+    return _FILES.fullmatch(path) is not None

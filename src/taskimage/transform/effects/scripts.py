@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.accounts import Accounts
@@ -17,7 +18,10 @@ from taskimage.transform.effects.shell.nodes import ShellSyntaxError
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 
-__all__ = ["Followed", "Unhandled", "follow_scripts"]
+__all__ = ["Followed", "Script", "Unhandled", "follow_scripts"]
+
+Script: TypeAlias = tuple[str, str]
+"""The name of a package, and that of a script of its."""
 
 # What these do is made by the other modules here (accounts, certificates, regional settings, caches, bytecode), or
 # is about upgrades and running systems alone.
@@ -39,9 +43,10 @@ class Unhandled:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What came of the scripts: files, choices of alternatives, and what was not understood."""
+    """What came of the scripts: files, links that are gone, choices of alternatives, and what was not understood."""
 
     entries: tuple[Entry, ...]
+    removed: frozenset[str]
     choices: tuple[Choice, ...]
     unknown: tuple[Unhandled, ...]
 
@@ -54,12 +59,13 @@ def follow_scripts(
     *,
     architecture: str,
     replaced: Mapping[str, str],
+    left: Collection[Script] = (),
 ) -> Followed:
     """What preinst and postinst of ``debs`` do; both trees and ``accounts`` take part.
 
     ``before`` is what there is before anything is unpacked, and ``replaced`` has the versions that some of
     ``debs`` replace; the others are installed for the first time. ``architecture`` is the image's, by Debian's
-    name. The order of ``debs`` does not matter.
+    name. Scripts that are ``left`` are passed over. The order of ``debs`` does not matter.
     """
     followed = [deb for deb in _configuration_order(debs) if not _ELSEWHERE.fullmatch(deb.package)]
     first = Commands(before, accounts, architecture=architecture)
@@ -69,6 +75,7 @@ def follow_scripts(
         return [
             reason
             for deb in followed
+            if (deb.package, script) not in left
             for reason in _run_all(deb, commands, script, replaced, is_shared=partial(_is_shared, debs, deb))
         ]
 
@@ -79,6 +86,7 @@ def follow_scripts(
     made = {**first.files.made, **after.files.made}
     return Followed(
         entries=tuple(entry for path, entry in made.items() if not path.startswith(TEMPORARY)),
+        removed=frozenset(after.files.removed),
         choices=(*first.choices, *after.choices),
         unknown=tuple(sorted(unknown)),
     )

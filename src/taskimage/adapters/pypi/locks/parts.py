@@ -62,7 +62,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A wheel of a lock file: its ``name`` or its ``url``, or both; ``hash`` as ``ALGORITHM:HEX``."""
+    """A wheel or sdist of a lock file: its ``name`` or its ``url``, or both; ``hash`` as ``ALGORITHM:HEX``."""
 
     name: str
     url: str
@@ -71,13 +71,14 @@ class File:
 
 
 def package_of(
-    name: str, version: str | None, kind: str, at: str | None, wheels: Sequence[File], *, where: str
-) -> Package:
+    name: str, version: str | None, kind: str, at: str | None, wheels: Sequence[File], *, where: str,
+    sdist: File | None = None,
+) -> Package:  # fmt: skip
     """A package as PEP 751 has it, from a source of this ``kind``: an index ``at`` an address, or one wheel's own.
 
     Raises CannotBuild for other sources: what they hold has no digest that says what is installed.
     """
-    from packaging.pylock import Package, PackageArchive, PackageWheel
+    from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel
     from packaging.utils import canonicalize_name
     from packaging.version import Version
 
@@ -97,7 +98,13 @@ def package_of(
                 name=wheel.name or None, url=wheel.url or None, size=wheel.size, hashes={algorithm: digest}
             )
         )
-    return Package(name=normal, version=known, index=at, wheels=parsed)
+    source = None
+    if sdist is not None:
+        algorithm, _, digest = sdist.hash.partition(":")
+        source = PackageSdist(
+            name=sdist.name or None, url=sdist.url or None, size=sdist.size, hashes={algorithm: digest}
+        )
+    return Package(name=normal, version=known, index=at, wheels=parsed, sdist=source)
 
 
 def refused(name: str, kind: str, where: str) -> CannotBuild:

@@ -92,10 +92,12 @@ class PoetryLock:
         source = entry.get("source", {})
         kind = source.get("type", "legacy")
         files = entry.get("files") or self._document["metadata"].get("files", {}).get(entry["name"], ())
-        wheels = [File(file["file"], "", file["hash"]) for file in files if file["file"].endswith(".whl")]
+        listed = [File(file["file"], "", file["hash"]) for file in files]
+        wheels = [file for file in listed if file.name.endswith(".whl")]
+        sdist = next((file for file in listed if file.name.endswith((".tar.gz", ".zip"))), None)
         return package_of(
             entry["name"], entry["version"], "registry" if kind in _INDEXES else kind, source.get("url"),
-            wheels, where=self._where,
+            wheels, where=self._where, sdist=sdist,
         )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class PylockFile:
     def packages(self) -> Iterator[Package]:
         """Every package that has files on an index or at an address."""
         for package in self._lock.packages:
-            if package.wheels or package.archive:
+            if package.wheels or package.sdist or package.archive:
                 yield package
 
     def select(self, target: Target, options: InstallOptions) -> Iterator[Package]:
@@ -66,6 +66,6 @@ class PylockFile:
             raise refused(package.name, "url" if archive.url else "file", self._where)
         if package.vcs or package.directory:
             raise refused(package.name, "vcs" if package.vcs else "directory", self._where)
-        for wheel in package.wheels or ():
-            if not (wheel.url or "").startswith(("https://", "http://")):
+        for file in (*(package.wheels or ()), *((package.sdist,) if package.sdist else ())):
+            if not (file.url or "").startswith(("https://", "http://")):
                 raise refused(package.name, "file", self._where)

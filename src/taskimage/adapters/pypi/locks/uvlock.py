@@ -134,8 +134,12 @@ class UvLock:
 
     def _package(self, entry: _Table) -> Package:
         kind, at = next(iter(entry["source"].items()))
-        wheels = [
-            File(wheel.get("filename", ""), wheel.get("url", ""), wheel.get("hash", ""), wheel.get("size"))
-            for wheel in entry.get("wheels", ())
-        ]
-        return package_of(entry["name"], entry.get("version"), kind, at, wheels, where=self._where)
+        wheels = [_file(wheel) for wheel in entry.get("wheels", ())]
+        sdist = _file(entry["sdist"]) if "sdist" in entry else None
+        return package_of(
+            entry["name"], entry.get("version"), kind, at, wheels, where=self._where, sdist=sdist
+        )
+
+
+def _file(table: _Table) -> File:
+    return File(table.get("filename", ""), table.get("url", ""), table.get("hash", ""), table.get("size"))

@@ -1,0 +1,121 @@
+"""What root does in a sandbox, on top of layers, and what that changes: a layer is made of it.
+
+`commands` of a spec are run so, and maintainer scripts that are not followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from taskimage.adapters.changes import changes, is_kept
+from taskimage.adapters.rootfs import Owners, inside, unpack
+from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume, find_sandbox, name_service
+from taskimage.adapters.specfiles import host_machine
+from taskimage.model.digest import Digest
+from taskimage.model.errors import CannotBuild
+from taskimage.model.oci import Platform
+from taskimage.model.shown import last_lines
+from taskimage.transform.entry import Entry
+from taskimage.transform.tarheader import MTIME
+from taskimage.verbs.tools import Tools
+
+__all__ = ["Administration", "administer", "ending", "sandbox_for"]
+
+_ENVIRONMENT: Final = {
+    "HOME": "/root",
+    # What is compiled is then good for any time of its source, and times that tools write are constant.
+    "SOURCE_DATE_EPOCH": str(MTIME),
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+def sandbox_for(platform: Platform) -> Sandbox:
+    """The sandbox in which root administers an image for ``platform``. Raises CannotBuild where there is none."""
+    system = sys.platform
+    here = Platform.parse(f"linux/{host_machine()}")
+    if system != "linux" or not here.serves(platform):
+        raise CannotBuild(
+            f"they are for {platform}, and this host is {here if system == 'linux' else system}",
+            hint=f"build on a {platform} host and push there: other hosts find the layer in the registry",
+        )
+    return find_sandbox(overlay=True, administers=True)
+
+
+def ending(message: str, said: str) -> str:
+    """``message``, and below it how what was ``said`` ends."""
+    lines = last_lines(said)
+    return "\n  ".join([message + (". Its last lines:" if lines else ""), *lines])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administration:
+    """An image that is unpacked, in which one program can be run; ``folder`` is for files that it is shown."""
+
+    sandbox: Sandbox
+    root: Path
+    owners: Owners
+    folder: Path
+    scratch: Path
+
+    def run(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        *,
+        volumes: Iterable[Volume] = (),
+        network: bool = False,
+        kept: Callable[[str], bool] = is_kept,
+        stopped: Callable[[], bool] | None = None,
+    ) -> tuple[Ended, str, tuple[Entry, ...]]:
+        """How ``argv`` ended, what it printed, and what it changed at paths that are ``kept``.
+
+        The bytes of what it changed are there as long as the image is. Raises KeyboardInterrupt.
+        """
+        job = Job(
+            root=self.root,
+            argv=argv,
+            env={**env, **_ENVIRONMENT},
+            scratch=self.scratch,
+            uid=0,
+            gid=0,
+            writable=("",),
+            volumes=(*(name_service() if network else ()), *volumes),
+            network=network,
+            administers=True,
+            stopped=stopped,
+        )
+        mounted = [inside(self.root, volume.target) for volume in job.volumes]
+        output = self.folder / "output"
+        with output.open("wb") as file:
+            ended = self.sandbox.run(replace(job, output=file.fileno()))
+        if ended.code == 130:
+            raise KeyboardInterrupt  # the terminal's Ctrl-C reaches what runs by itself
+        whole = job.copied.exists()
+        changed: tuple[Entry, ...] = ()
+        if ended.code == 0:
+            after = job.copied if whole else job.upper
+            changed = changes(self.root, after, self.owners, whole=whole, mounted=mounted, kept=kept)
+        return ended, output.read_text("utf-8", "replace"), changed
+
+
+@contextlib.contextmanager
+def administer(
+    tools: Tools, sandbox: Sandbox, layers: Callable[[Path], Iterable[tuple[Path, Digest]]]
+) -> Iterator[Administration]:
+    """An image to be administered, until the block ends; ``layers`` are its, the lowest first, with their digests.
+
+    They are asked for with a folder that they may be written to.
+    """
+    store = tools.store
+    with store.explained(), store.temporary_directory() as name:
+        folder = Path(name)
+        root, scratch = folder / "before", folder / "scratch"
+        root.mkdir()
+        scratch.mkdir()
+        owners = unpack(layers(folder), root, owned=True)
+        yield Administration(sandbox=sandbox, root=root, owners=owners, folder=folder, scratch=scratch)
