@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +26,7 @@ from taskimage.verbs.tools import Tools
 __all__ = ["Locking"]
 
 
-class _Asked(Protocol):
+class _Subject(Protocol):
     """A lock that is asked for."""
 
     @property
@@ -54,9 +54,8 @@ class Locking:
     """The locks that one command line asks for."""
 
     def __init__(self, values: Namespace, *, settings: Settings, listener: Listener) -> None:
-        together = len(values.specs) > 1 or any(map(is_python, values.specs))
         self._values = values
-        self._tools = Tools(settings=settings, listener=listener, together=together)
+        self._tools = Tools(settings=settings, listener=listener, together=len(values.specs) > 1)
 
     def all(self) -> int:
         """Make, or check, each lock; the exit code."""
@@ -80,8 +79,10 @@ class Locking:
             tell(Notice(f"{label} is for another builder, and gets no lock"))
         locks = ProjectLocks(modules.project, found.specs, root=root, covered=modules.names)
         paths = " ".join(str(path) for path in values.specs if is_python(path))
-        if values.diff and len(locks.wanted) != 1:
-            raise BadInput(f"--diff compares one lock, and {len(locks.wanted)} are asked for")
+        if len(locks.wanted) > 1:
+            if values.diff:
+                raise BadInput(f"--diff compares one lock, and {len(locks.wanted)} are asked for")
+            self._tools = replace(self._tools, together=True)
         code = each([_OfModules(locks, one, paths) for one in locks.wanted], self._one)
         if found.problems:
             return found.problems[0].exit_code
@@ -95,35 +96,35 @@ class Locking:
             raise NotFound(f"there is no ImageSpec in {', '.join(modules.names)}")
         return code
 
-    def _one(self, asked: _Asked) -> int:
-        return self._check(asked) if self._values.check else self._lock(asked)
+    def _one(self, subject: _Subject) -> int:
+        return self._check(subject) if self._values.check else self._lock(subject)
 
-    def _check(self, asked: _Asked) -> int:
-        lines = asked.outdated()
+    def _check(self, subject: _Subject) -> int:
+        lines = subject.outdated()
         for line in lines:
-            say("error", f"{_shown(asked.path)}: {line}")
+            say("error", f"{_shown(subject.path)}: {line}")
         if lines:
-            say("hint", f"run `taskimage lock {asked.again}`, and commit what it writes")
+            say("hint", f"run `taskimage lock {subject.again}`, and commit what it writes")
             return 1
-        show(_shown(asked.path))
+        show(_shown(subject.path))
         return 0
 
-    def _lock(self, asked: _Asked) -> int:
-        before = asked.before()
+    def _lock(self, subject: _Subject) -> int:
+        before = subject.before()
         old = _read(self._values.diff) if self._values.diff else before[1] if before else None
-        made = asked.made(self._tools, self._values)
-        if before is None or before[0] != asked.path or dumps(before[1]) != dumps(made):
-            asked.path.parent.mkdir(exist_ok=True)
-            write_lock(made, asked.path)
-        if before is not None and before[0] != asked.path:
+        made = subject.made(self._tools, self._values)
+        if before is None or before[0] != subject.path or dumps(before[1]) != dumps(made):
+            subject.path.parent.mkdir(exist_ok=True)
+            write_lock(made, subject.path)
+        if before is not None and before[0] != subject.path:
             before[0].unlink(missing_ok=True)
         if self._values.diff and old:
-            lines = changes(self._tools, asked.loaded(), old, made)
+            lines = changes(self._tools, subject.loaded(), old, made)
         else:
             lines = diff(old, made) if old else ()
         for line in lines:
             self._tools.listener(Notice(line))
-        show(_shown(asked.path))
+        show(_shown(subject.path))
         return 0
 
 

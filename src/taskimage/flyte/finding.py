@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskimage.adapters.specfiles.projectlocks import project_of
+from taskimage.adapters.specfiles.projectlocks import is_project, project_of
 from taskimage.model.errors import BadInput, NotFound
 from taskimage.verbs.pythonlocks import LabelledSpec
 
@@ -52,7 +52,7 @@ def modules_in(paths: Iterable[Path]) -> tuple[Modules, ...]:
         while (origin / "__init__.py").exists():
             origin = origin.parent
         parts = real.relative_to(origin).with_suffix("").parts
-        if real == project_of(real) or not all(map(str.isidentifier, parts)):
+        if is_project(real) or not all(map(str.isidentifier, parts)):
             raise BadInput(
                 f"{str(path)!r} is not a module or package that Python imports by its name",
                 hint="name the folder or the files that have the workflows, such as workflows/",

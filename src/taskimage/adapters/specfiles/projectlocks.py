@@ -7,7 +7,7 @@ from typing import Final
 
 from taskimage.adapters.witness import is_there
 
-__all__ = ["FOLDER", "lock_files", "project_of"]
+__all__ = ["FOLDER", "is_project", "lock_files", "project_of"]
 
 FOLDER: Final = ".taskimage"
 """The folder of a project that its locks are in."""
@@ -16,11 +16,12 @@ FOLDER: Final = ".taskimage"
 def project_of(folder: Path) -> Path:
     """The project that ``folder`` is in: the nearest folder with locks, a ``pyproject.toml`` or a ``.git``; else itself."""
     start = folder.resolve()
-    marks = (FOLDER, "pyproject.toml", ".git")
-    for place in (start, *start.parents):
-        if any(is_there(place / mark) for mark in marks):
-            return place
-    return start
+    return next(filter(is_project, (start, *start.parents)), start)
+
+
+def is_project(folder: Path) -> bool:
+    """Whether ``folder`` says that it is one."""
+    return any(is_there(folder / mark) for mark in (FOLDER, "pyproject.toml", ".git"))
 
 
 def lock_files(project: Path) -> tuple[Path, ...]:
