@@ -46,9 +46,6 @@ OUTSIDE = {
 EXTRAS = {"rattler"}
 HOSTS = {"click", "flyte", "flytekit"}
 
-# What loads us, and is there when it does.
-HOSTS = {"flyte"}
-
 # What no one should pay for who only handles identifiers.
 HEAVY = {
     "asyncio", "deflate", "installer", "isal", "lzma", "marshmallow", "packaging", "platformdirs", "pysequoia",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.lock import BasePin, DebPin, Lock, PlatformLock, PythonPin, Wants, WheelPin
-from taskimage.model.lockfile import diff, dumps, loads, stale
+from taskimage.model.lockchanges import diff, stale
+from taskimage.model.lockfile import dumps, loads
 from taskimage.model.oci import Platform
 
 DEB = DebPin(

@@ -379,8 +379,9 @@ def test_a_damaged_file_is_named_and_nothing_of_it_is_kept(
     with pytest.raises(IntegrityError, match=problem) as caught:
         repository(registry).upload(descriptor, lambda: path.open("rb"))
     assert caught.value.where == str(path)
+    # A PATCH that is broken off may be told of last.
     assert "PUT" not in asked(registry)
-    assert asked(registry)[-1] == "DELETE"
+    assert "DELETE" in asked(registry)
     assert registry.blobs == {}
 
 

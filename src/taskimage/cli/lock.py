@@ -54,6 +54,8 @@ def execute(words: Sequence[str]) -> int:
         raise BadInput(
             "--check changes nothing and takes neither --upgrade, --upgrade-package, --diff nor --prune"
         )
+    if values.diff and len(values.specs) > 1:
+        raise BadInput(f"--diff compares one lock, and {len(values.specs)} SPECs are given")
     from taskimage.cli.locking import Locking
 
     with progress(quiet=values.quiet) as listener:

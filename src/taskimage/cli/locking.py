@@ -17,7 +17,8 @@ from taskimage.flyte.finding import Modules, find, is_python, modules_in
 from taskimage.model.errors import BadInput, NotFound
 from taskimage.model.events import Listener, Notice, Warned
 from taskimage.model.lock import Lock
-from taskimage.model.lockfile import diff, dumps
+from taskimage.model.lockchanges import diff
+from taskimage.model.lockfile import dumps
 from taskimage.verbs.changes import changes
 from taskimage.verbs.lock import lock, lock_path, outdated, read_lock, write_lock
 from taskimage.verbs.pythonlocks import ProjectLocks, WantedLock

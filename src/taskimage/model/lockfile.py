@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, TaskImageError, WrongType
@@ -25,7 +25,7 @@ from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
 from taskimage.model.shown import shown
 
-__all__ = ["VERSION", "diff", "dumps", "loads", "stale"]
+__all__ = ["VERSION", "dumps", "loads"]
 
 VERSION: Final = 1
 """The lock format that this version writes; an older reader refuses a newer one.
@@ -89,63 +89,6 @@ def _check_version(document: Mapping[str, Any], where: str) -> None:
     )
 
 
-def stale(lock: Lock, wants: Wants) -> tuple[str, ...]:
-    """What ``wants`` asks for that ``lock`` was not made for, a line each; empty while the lock is fresh."""
-    old, new = lock.wants, wants
-    lines = [
-        f"{label}: {getattr(old, name)!r} is locked, {getattr(new, name)!r} is wanted"
-        for name, label in (
-            ("python", "python_version"),
-            ("suite", "suite"),
-            ("runtime", "runtime"),
-            ("base_image", "base_image"),
-            ("python_exec", "python_exec"),
-            ("installer", "runtime_packages"),
-        )
-        if getattr(old, name) != getattr(new, name)
-    ]
-    for name in ("platforms", *_LISTS):
-        before, after = getattr(old, name), getattr(new, name)
-        lines += [f"{name}: {item!r} is wanted and not locked" for item in after if item not in before]
-        lines += [f"{name}: {item!r} is locked and no longer wanted" for item in before if item not in after]
-    return tuple(lines)
-
-
-def diff(old: Lock, new: Lock, *, licences: Mapping[Digest, str] | None = None) -> tuple[str, ...]:
-    """What changed between two locks, a line for each input, sorted by platform and name.
-
-    Each tells the version, then in brackets the size, and the licence where ``licences`` has it for the digest.
-    """
-    before, after = _named(old), _named(new)
-    lines = [f"below: {line}" for line in diff(old.base, new.base)] if old.base and new.base else []
-    for name in sorted(before.keys() | after.keys()):
-        was, now = before.get(name), after.get(name)
-        if was == now:
-            continue
-        sign = "+" if was is None else "-" if now is None else "~"
-        sides = [side for side in (was, now) if side is not None]
-        version = _change(side.version for side in sides)
-        facts = [
-            _change(side.digest.short for side in sides)
-            if was and now and was.version == now.version
-            else "",
-            _change(_size(side.size) for side in sides),
-            _change((licences or {}).get(side.digest, "") for side in sides),
-        ]
-        told = ", ".join(filter(None, facts))
-        lines.append(f"{sign} {' '.join(name)} {version}" + (f" ({told})" if told else ""))
-    return tuple(lines)
-
-
-def _change(texts: Iterable[str]) -> str:
-    """What there is before and after, each once; "" for nothing."""
-    return " -> ".join(filter(None, dict.fromkeys(texts)))
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB" if size else ""
-
-
 def _hint(text: str | bytes) -> str:
     """What to do about ``text``, which is no TOML."""
     if (b"\n<<<<<<< " in text) if isinstance(text, bytes) else ("\n<<<<<<< " in text):
@@ -154,37 +97,6 @@ def _hint(text: str | bytes) -> str:
 
 
 _REMAKE = "restore it, or remove it and make it anew with `taskimage lock`"
-
-
-class _Input(NamedTuple):
-    """What is compared of an input; a base image and a suite's own interpreter have no size of their own."""
-
-    version: str
-    digest: Digest
-    size: int = 0
-
-
-def _named(lock: Lock) -> dict[tuple[str, str, str], _Input]:
-    found: dict[tuple[str, str, str], _Input] = {}
-    for platform in lock.platforms:
-        name = str(platform.platform)
-        for deb in (*platform.base, *platform.apt):
-            found[name, "deb", deb.package] = _Input(deb.version, deb.digest, deb.size)
-        for package in platform.conda:
-            found[name, "conda", package.name] = _Input(
-                f"{package.version} {package.build}", package.digest, package.size
-            )
-        for wheel in platform.wheels:
-            found[name, "wheel", wheel.name] = _Input(wheel.version, wheel.digest, wheel.size)
-        if platform.image:
-            found[name, "base-image", platform.image.name] = _Input(
-                platform.image.digest.short, platform.image.manifest
-            )
-        python = platform.python
-        found[name, "python", python.source] = _Input(
-            python.version, python.digest or Digest.of(b""), python.size
-        )
-    return found
 
 
 # -- writing -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import TaskImageError
 from taskimage.model.lock import Lock, WheelPin
-from taskimage.model.lockfile import diff
+from taskimage.model.lockchanges import diff
 from taskimage.transform.licence import licence_of
 from taskimage.verbs.tools import Tools
 

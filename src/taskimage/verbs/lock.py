@@ -22,7 +22,8 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import NotFound
 from taskimage.model.events import Listener, Warned, ignore
 from taskimage.model.lock import Lock, Wants
-from taskimage.model.lockfile import dumps, loads, stale
+from taskimage.model.lockchanges import stale
+from taskimage.model.lockfile import dumps, loads
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.verbs.tools import Tools

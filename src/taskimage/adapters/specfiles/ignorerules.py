@@ -17,7 +17,7 @@ from taskimage.adapters.witness import lost_sight, saw
 from taskimage.model.errors import BadInput
 from taskimage.transform.dockerignore import DockerIgnore
 
-__all__ = ["IgnoreRules"]
+__all__ = ["IgnoreRules", "read_dockerignore"]
 
 # flytekit, tools/ignore.py; the asterisk matches slashes too.
 _STANDARD = ("*.pyc", ".cache", ".cache/*", "__pycache__/*", "**/__pycache__/*")
@@ -79,13 +79,16 @@ def _watch_git(folder: Path) -> None:
                 lost_sight()
 
 
-def _docker_ignore(path: Path) -> DockerIgnore:
-    saw(path)
-    if not path.is_file():
-        return DockerIgnore()
+def read_dockerignore(path: Path) -> DockerIgnore:
+    """The rules of a ``.dockerignore``. Raises NotFound, NotAllowed, BadInput."""
     with open_regular(path) as file:
         data = file.read()
     try:
         return DockerIgnore.parse(data.decode(), where=str(path))
     except UnicodeDecodeError as error:
         raise BadInput("not UTF-8", where=str(path)) from error
+
+
+def _docker_ignore(path: Path) -> DockerIgnore:
+    saw(path)
+    return read_dockerignore(path) if path.is_file() else DockerIgnore()

@@ -7,24 +7,12 @@ import hashlib
 import posixpath
 from pathlib import Path
 
-from taskimage.adapters.specfiles.checkedfile import open_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.thispython import loaded_files
-from taskimage.model.errors import BadInput
 from taskimage.transform.dockerignore import DockerIgnore
 from taskimage.transform.source import SourceTree
 
-__all__ = ["copied_file", "copied_folder", "loaded_modules", "read_ignore"]
-
-
-def read_ignore(path: Path) -> DockerIgnore:
-    """The rules of a ``.dockerignore``. Raises NotFound, NotAllowed, BadInput."""
-    with open_regular(path) as file:
-        data = file.read()
-    try:
-        return DockerIgnore.parse(data.decode(), where=str(path))
-    except UnicodeDecodeError as error:
-        raise BadInput("not UTF-8", where=str(path)) from error
+__all__ = ["copied_file", "copied_folder", "loaded_modules"]
 
 
 def copied_folder(folder: Path, target: str, ignore: DockerIgnore) -> SourceTree:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from taskimage.flyte.v2.copied import read_ignore
+from taskimage.adapters.specfiles.ignorerules import read_dockerignore
 from taskimage.flyte.v2.layers import add_layer
 from taskimage.flyte.v2.recipe import HOME, Installing, Recipe, Stage
 from taskimage.model.errors import CannotBuild, TaskImageError
@@ -96,7 +96,7 @@ def _ignore(layers: Sequence[Any]) -> DockerIgnore:
     named = [layer.path for layer in layers if type(layer).__name__ == "DockerIgnore" and layer.path.strip()]
     if named:
         try:
-            return read_ignore(Path(named[-1]))
+            return read_dockerignore(Path(named[-1]))
         except TaskImageError as error:
             error.message = f"the layer DockerIgnore: {error.message}"
             raise
@@ -104,4 +104,4 @@ def _ignore(layers: Sequence[Any]) -> DockerIgnore:
 
     config = _get_init_config()
     path = Path(config.root_dir, ".dockerignore") if config and config.root_dir else None
-    return read_ignore(path) if path and path.is_file() else DockerIgnore()
+    return read_dockerignore(path) if path and path.is_file() else DockerIgnore()
