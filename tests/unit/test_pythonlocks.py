@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tests.case import Case
@@ -10,6 +13,7 @@ from tests.case import Case
 from taskimage import ImageSpec
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles.projectlocks import project_of
+from taskimage.flyte.locks import check_not_edited
 from taskimage.model.errors import BadInput, StaleLock
 from taskimage.model.lock import Lock
 from taskimage.verbs.fingerprint import fingerprint, lock_file
@@ -145,6 +149,10 @@ def test_what_cannot_be_imported_by_name_is_told(
     code, _, err = wf.case.run("lock", path)
     assert code in (2, 3)
     assert repr(path) in err
+
+
+def test_a_root_that_is_not_there_is_told(wf: Workflows) -> None:
+    assert "no such folder to take relative paths from" in wf.lock("-C", "nowhere", code=3)
 
 
 def test_a_folder_without_specs_is_an_error(wf: Workflows) -> None:
@@ -307,6 +315,28 @@ def test_the_file_is_named_after_the_image(tmp_path: Path) -> None:
     assert (
         lock_file(loaded) == tmp_path.resolve() / f".taskimage/team-app-{fingerprint(loaded).short}.lock.toml"
     )
+
+
+def test_a_lock_stays_that_of_its_variable(wf: Workflows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When what the variable has asks for something else the lock is stale; other specs never had one."""
+    wf.module("images", train=spec_text(["demo"]))
+    wf.lock()
+    spec: ImageSpec = eval(spec_text(["demo"]))  # noqa: S307 -- of this test's own
+    module = ModuleType("wf.images")
+    module.__file__ = str(wf.folder / "wf/images.py")
+    monkeypatch.setitem(sys.modules, "wf.images", module)
+
+    def check(spec: ImageSpec) -> None:
+        settings = Settings(home=wf.case.home)
+        check_not_edited(load_spec(spec, root=wf.folder, platform=None, registry=None, settings=settings))
+
+    for now in (spec, spec.with_packages("other")):
+        monkeypatch.setattr(module, "train", now, raising=False)
+        check(spec)
+        check(replace(spec, name="another"))
+        check(spec.with_apt_packages("tool"))
+    with pytest.raises(StaleLock, match=r"(?s)'other' is wanted.*train was edited: .*lock wf/images.py`"):
+        check(spec.with_packages("other"))
 
 
 @pytest.mark.parametrize("command", ["build", "check", "vendor"])

@@ -68,8 +68,10 @@ def find(modules: Modules, *, root: Path) -> Found:
     """The specs that ``modules`` have: in variables, in tasks, and below other specs.
 
     They are imported with ``root`` as the working directory, and nothing is built meanwhile. What they print goes to
-    standard error. Raises BadInput when the process ends.
+    standard error. Raises NotFound for a ``root`` that is no folder, and BadInput when the process ends.
     """
+    if not root.is_dir():
+        raise NotFound("no such folder to take relative paths from", where=str(root))
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
@@ -89,7 +91,7 @@ def _find(origin: str, root: str, names: Sequence[str]) -> Found:
     from taskimage.flyte.importing import load, nothing_is_built
     from taskimage.flyte.variables import specs_of
 
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.dup2(2, 1)  # standard output has results alone
     os.chdir(root)
     sys.path.insert(0, origin)
     nothing_is_built()

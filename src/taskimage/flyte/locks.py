@@ -10,7 +10,7 @@ from taskimage.adapters.specfiles import LoadedSpec
 from taskimage.adapters.specfiles.projectlocks import lock_files
 from taskimage.flyte.variables import resolved
 from taskimage.model.errors import StaleLock
-from taskimage.verbs.fingerprint import fingerprint, lock_file
+from taskimage.verbs.fingerprint import lock_file
 from taskimage.verbs.lock import outdated, read_lock
 from taskimage.verbs.prepare import stale_lock
 
@@ -19,14 +19,14 @@ __all__ = ["check_not_edited"]
 
 def check_not_edited(loaded: LoadedSpec) -> None:
     """Raise StaleLock where ``loaded`` has no lock, and the variable that it is from had one."""
-    if loaded.project is None or lock_file(loaded).exists():
+    wanted = lock_file(loaded)
+    if loaded.project is None or wanted.exists():
         return
-    wanted = fingerprint(loaded)
     for path in lock_files(loaded.project):
         lock = read_lock(path)
         for label in lock.labels if lock else ():
             spec = resolved(label)
-            if lock and spec and fingerprint(dataclasses.replace(loaded, spec=spec)) == wanted:
+            if lock and spec and lock_file(dataclasses.replace(loaded, spec=spec)) == wanted:
                 raise _edited(loaded, label, path, outdated(loaded, lock))
 
 
