@@ -92,7 +92,9 @@ def wheels(lock: Lock) -> list[str]:
 def test_each_spec_gets_a_lock_with_its_label(wf: Workflows) -> None:
     """The label is where the spec is made, whoever imports it; specs that want the same have one lock."""
     wf.module("images", train=spec_text(["demo"]), serve=spec_text(["other"]))
-    wf.write("wf/again.py", "from .images import train, serve as served\n")
+    inside = "\n\ndef f():\n    from ...nowhere import train\n"
+    wf.write("wf/again.py", f"from .images import train, serve as served{inside}")
+    wf.write("wf/yet.py", "from .again import served\n")
     wf.module("later", same=spec_text(["demo"], "env={'A': '1'}"))
     wf.lock()
     assert {label: wheels(lock) for label, lock in wf.locks.items()} == {

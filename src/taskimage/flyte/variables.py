@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ def _variables(modules: Sequence[ModuleType]) -> Iterator[tuple[str, Any]]:
     for module in modules:
         for name, value in list(vars(module).items()):
             if _is_spec(value):
-                yield _label(module, name), value
+                yield _label(module, name, value), value
 
 
 def _of_tasks(origin: str) -> Iterator[tuple[str, Any]]:
@@ -103,13 +104,13 @@ def _ours(value: Any) -> ImageSpec | None:
     return value if isinstance(value, ImageSpec) else spec_from_flytekit(value)
 
 
-def _label(module: ModuleType, name: str) -> str:
-    """``MODULE:VARIABLE`` of what is ``name`` in ``module``: where it is made, if that imports it from there."""
+def _label(module: ModuleType, name: str, value: Any) -> str:
+    """``MODULE:VARIABLE`` of ``value``, which is ``name`` in ``module``: where it is made, if it is imported from there."""
     seen = {(module.__name__, name)}
     while (origin := _imported(module).get(name)) and origin not in seen:
         seen.add(origin)
         found = sys.modules.get(origin[0])
-        if found is None or not hasattr(found, origin[1]):
+        if found is None or getattr(found, origin[1], None) is not value:
             break
         module, name = found, origin[1]
     return f"{module.__name__}:{name}"
@@ -125,6 +126,7 @@ def _imported(module: ModuleType) -> Mapping[str, tuple[str, str]]:
     package = module.__package__ or ""
     for node in ast.walk(ast.parse(Path(path).read_bytes())):
         if isinstance(node, ast.ImportFrom):
-            name = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
-            found |= {alias.asname or alias.name: (name, alias.name) for alias in node.names}
+            with contextlib.suppress(ImportError):  # of what never runs
+                name = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+                found |= {alias.asname or alias.name: (name, alias.name) for alias in node.names}
     return found
