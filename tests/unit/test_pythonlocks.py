@@ -13,6 +13,7 @@ from tests.case import Case
 from taskimage import ImageSpec
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles.projectlocks import project_of
+from taskimage.flyte.finding import modules_in
 from taskimage.flyte.locks import check_not_edited
 from taskimage.model.errors import BadInput, StaleLock
 from taskimage.model.lock import Lock
@@ -151,6 +152,35 @@ def test_what_cannot_be_imported_by_name_is_told(
     code, _, err = wf.case.run("lock", path)
     assert code in (2, 3)
     assert repr(path) in err
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["wf"], ("wf",)), (["wf/__init__.py"], ("wf",)), (["wf/images.py", "wf/deep"], ("wf.images", "wf.deep")),
+        (["alone.py", "wf", "wf/"], ("alone", "wf")), (["wf/deep/flow.py"], ("wf.deep.flow",)),
+    ],
+)  # fmt: skip
+def test_modules_are_named_as_pyflyte_names_them(
+    wf: Workflows, paths: list[str], names: tuple[str, ...]
+) -> None:
+    """From the nearest folder above without ``__init__.py``."""
+    for name in ("wf/images.py", "wf/deep/__init__.py", "wf/deep/flow.py", "alone.py"):
+        wf.write(name, "")
+    (modules,) = modules_in([wf.folder / path for path in paths])
+    assert (modules.names, modules.origin, modules.project) == (names, wf.folder, wf.folder)
+
+
+def test_modules_of_several_folders_are_imported_apart(wf: Workflows) -> None:
+    """As the packages of two services that have one name; none takes the other's lock for one of its own."""
+    for service, packages in (("one", ["demo"]), ("two", ["other"])):
+        text = f"from taskimage import ImageSpec\nimage = {spec_text(packages)}"
+        wf.write(f"{service}/wf/__init__.py", text)
+    for services in (["one"], ["two"], ["one", "two"]):
+        paths = [str(wf.folder / service / "wf") for service in services]
+        code, _, err = wf.case.run("lock", "--prune", *paths)
+        assert code == 0, err
+    assert set(wf.locks) == {"one/wf:image", "two/wf:image"}
 
 
 def test_a_root_that_is_not_there_is_told(wf: Workflows) -> None:

@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "Command", "main"]
 
 COMMANDS: Final = {
     "build": "build the image of a YAML file",
-    "lock": "pin everything that a YAML file needs",
+    "lock": "pin everything that a YAML file needs, or a spec in Python",
     "vendor": "fill a folder with everything that a build needs, for a machine with no network",
     "run": "run a command inside an image",
     "check": "look whether a build would find what it needs",

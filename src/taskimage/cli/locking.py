@@ -78,7 +78,9 @@ class Locking:
             fail(problem)
         for label in found.others:
             tell(Notice(f"{label} is for another builder, and gets no lock"))
-        locks = ProjectLocks(modules.project, found.specs, root=root, covered=modules.names)
+        locks = ProjectLocks(
+            modules.project, found.specs, root=root, covered=map(modules.labelled, modules.names)
+        )
         paths = " ".join(str(path) for path in values.specs if is_python(path))
         if len(locks.wanted) > 1:
             if values.diff:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taskimage.adapters.specfiles.projectlocks import is_project, project_of
@@ -22,6 +22,11 @@ class Modules:
     project: Path
     origin: Path
     names: tuple[str, ...]
+
+    def labelled(self, label: str) -> str:
+        """``label`` as it is unique in the project: with the folder before it that it is imported from, if that is another."""
+        folder = self.origin.relative_to(self.project)
+        return (folder / label).as_posix()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,8 @@ def modules_in(paths: Iterable[Path]) -> tuple[Modules, ...]:
         real = path.resolve()
         if not real.exists():
             raise NotFound(f"there is no {str(path)!r}")
+        if real.name == "__init__.py":
+            real = real.parent
         origin = real.parent
         while (origin / "__init__.py").exists():
             origin = origin.parent
@@ -79,9 +86,11 @@ def find(modules: Modules, *, root: Path) -> Found:
     # What modules do to a process that imports them is not to happen to this one.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         try:
-            return process.submit(_find, str(modules.origin), str(root), modules.names).result()
+            found = process.submit(_find, str(modules.origin), str(root), modules.names).result()
         except BrokenProcessPool as error:
             raise BadInput(f"the process ended that imported {', '.join(modules.names)}") from error
+    specs = (LabelledSpec(modules.labelled(one.label), one.spec) for one in found.specs)
+    return replace(found, specs=tuple(specs), others=tuple(map(modules.labelled, found.others)))
 
 
 def _find(origin: str, root: str, names: Sequence[str]) -> Found:

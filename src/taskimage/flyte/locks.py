@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taskimage.adapters.specfiles import LoadedSpec
 from taskimage.adapters.specfiles.projectlocks import lock_files
-from taskimage.flyte.variables import resolved
+from taskimage.flyte.variables import module_of, resolved
 from taskimage.model.errors import StaleLock
 from taskimage.verbs.fingerprint import lock_file
 from taskimage.verbs.lock import outdated, read_lock
@@ -32,8 +32,7 @@ def check_not_edited(loaded: LoadedSpec) -> None:
 
 def _edited(loaded: LoadedSpec, label: str, path: Path, changes: tuple[str, ...]) -> StaleLock:
     error = stale_lock(loaded, path, changes)
-    module = label.partition(":")[0]
-    file = Path(sys.modules[module].__file__ or module)
+    file = Path(sys.modules[module_of(label)].__file__ or "")
     if loaded.project and file.is_relative_to(loaded.project):
         file = file.relative_to(loaded.project)
     error.hint = f"{label} was edited: make it anew with `taskimage lock {file}`"

@@ -19,7 +19,7 @@ from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE
 from taskimage.verbs.pythonlocks import LabelledSpec
 
-__all__ = ["resolved", "specs_of"]
+__all__ = ["module_of", "resolved", "specs_of"]
 
 
 def specs_of(
@@ -48,10 +48,15 @@ def specs_of(
     return tuple(LabelledSpec(*item) for item in specs.items()), tuple(others), tuple(problems)
 
 
+def module_of(label: str) -> str:
+    """The name of the module in ``label``."""
+    return label.partition(":")[0].rpartition("/")[2]
+
+
 def resolved(label: str) -> ImageSpec | None:
     """The spec that ``label`` means in the modules that are loaded; None where it means none."""
-    module, _, path = label.partition(":")
-    value: Any = sys.modules.get(module)
+    path = label.partition(":")[2]
+    value: Any = sys.modules.get(module_of(label))
     for name in path.split("."):
         value = getattr(value, name, None)
     try:

@@ -207,7 +207,7 @@ class Lock:
         wants: What the spec asked for when the lock was made.
         platforms: What the image of each platform is made of.
         base: The same of the base image, where the spec has a spec for it.
-        labels: Where the specs are in Python that it was made for: ``MODULE:VARIABLE``, sorted.
+        labels: Where the specs are in Python that it was made for: ``[FOLDER/]MODULE:VARIABLE``, sorted.
     """
 
     wants: Wants

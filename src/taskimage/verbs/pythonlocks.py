@@ -22,7 +22,10 @@ _BELOW = ".base_image"
 
 @dataclass(frozen=True, slots=True)
 class LabelledSpec:
-    """A spec, and what it is in Python: ``MODULE:VARIABLE``, with attributes behind it where no variable has it."""
+    """A spec, and what it is in Python: ``MODULE:VARIABLE``, with attributes behind it where no variable has it.
+
+    Before it is the folder that the module is imported from, where that is another one than the project.
+    """
 
     label: str
     spec: ImageSpec
