@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def test_specs_are_locked_and_built_with_their_locks(
     project = workflows
     said = project("taskimage", "lock", "wf")
     assert said.returncode == 0, said.stderr
-    assert said.stdout.split() == sorted(f".taskimage/{name}" for name in written(project)) or said.stdout
+    assert sorted(said.stdout.split()) == sorted(f".taskimage/{name}" for name in written(project))
     assert "wf.images:else_ is for another builder" in said.stderr
     first = written(project)
     assert {label: wheels(lock) for label, lock in locks(project).items()} == {
@@ -106,6 +107,7 @@ def test_specs_are_locked_and_built_with_their_locks(
         "wf.images:train.base_image": ["demo"],
     }
     assert wheels(locks(project)["wf.images:train"].base) == ["demo"]
+    shutil.rmtree(project.folder / ".taskimage")
     elsewhere = Project(project.flytekit, Path("/"), project.environ)
     elsewhere.succeed("taskimage", "lock", str(project.folder / "wf"), TASKIMAGE_HOME=str(case.folder / "h"))
     assert written(project) == first
@@ -114,7 +116,8 @@ def test_specs_are_locked_and_built_with_their_locks(
     case.index.add("other", "2.0", files={"other.py": b"y = 2\n"})
     case.use_another_store()
     made = images(project, TASKIMAGE_FLYTEKIT="default", TASKIMAGE_LOCKED="1", TASKIMAGE_HOME=str(case.home))
-    assert set(made) == {"wf.flow.fit", "wf.flow.score", "box", *(name for name in made if "map" in name)}
+    assert made.keys() >= {"wf.flow.fit", "wf.flow.score", "box"}
+    assert not any("2.0" in path for path in case.index.asked)
     assert all(re.fullmatch(rf"{registry.host}/\w+@sha256:\w+", image) for image in made.values())
     for name, image in (("demo", made["wf.flow.fit"]), ("inline", made["wf.flow.score"])):
         digest = Digest.parse(image.partition("@")[2])
@@ -125,7 +128,7 @@ def test_specs_are_locked_and_built_with_their_locks(
     assert pin is not None
     lowest = [layer["digest"] for layer in registry.manifest("below", pin.digest).document["layers"]]
     layers = registry.manifest("demo", Digest.parse(made["wf.flow.fit"].partition("@")[2])).document["layers"]
-    assert [layer["digest"] for layer in layers][: len(lowest)] == lowest
+    assert [layer["digest"] for layer in layers[: len(lowest)]] == lowest
     pushed = [one for one in registry.requests if one.method == "PUT"]
     assert images(project, TASKIMAGE_FLYTEKIT="default") == made
     assert [one for one in registry.requests if one.method == "PUT"] == pushed
