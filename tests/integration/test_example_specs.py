@@ -10,6 +10,7 @@ import contextlib
 import json
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -260,7 +261,7 @@ def test_a_server_answers_while_its_image_runs(desk: Desk, built: tuple[str, str
     finally:
         process.terminate()
         process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 128 + signal.SIGTERM  # which uvicorn sends itself once it has shut down
 
 
 def test_an_image_is_published_under_flytekits_name_too(

@@ -134,7 +134,10 @@ def test_two_wheels_may_share_a_namespace_and_what_nobody_imports(case: Case, or
     code, out, err = case.run("build", str(case.spec_path))
     site = "/opt/venv/lib/python3.11/site-packages"
     assert code == 0, err
-    assert f"a 1 and b 1 have different files at '{site}/README.md' and 1 more: one of each is in the image" in err
+    assert (
+        f"a 1 and b 1 have different files at '{site}/README.md' and 1 more: one of each is in the image"
+        in err
+    )
     assert f"{site}/shared" not in err
     case.use_another_store()
     assert case.run("build", str(case.spec_path))[1].partition("@")[2] == out.partition("@")[2]

@@ -68,7 +68,9 @@ def test_no_example_is_left_out() -> None:
 
 def test_every_spec_of_the_examples_is_listed_with_what_it_shows() -> None:
     specs = sorted((ROOT / "examples" / "specs").glob("*.yaml"))
-    rows = [f"| `{path.stem}` | {path.read_text('utf-8').splitlines()[0].removeprefix('# ')} |" for path in specs]
+    rows = [
+        f"| `{path.stem}` | {path.read_text('utf-8').splitlines()[0].removeprefix('# ')} |" for path in specs
+    ]
     assert "\n".join(rows) in (ROOT / "docs" / "yaml-and-lock.md").read_text("utf-8")
 
 
