@@ -118,6 +118,31 @@ def test_two_wheels_with_different_files_at_one_path_are_refused(case: Case, ord
     case.check_failure(said)
 
 
+@pytest.mark.parametrize("order", [["a==1", "b==1"], ["b==1", "a==1"]])
+def test_two_wheels_may_share_a_namespace_and_what_nobody_imports(case: Case, order: list[str]) -> None:
+    """The one is taken for granted, the other is told; whichever is there, it is the same one every time."""
+    declared = "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
+    for name in ("a", "b"):
+        files = {
+            "shared/__init__.py": f"# {name}\n{declared}",
+            f"shared/{name}.py": "",
+            "README.md": name,
+            "tests/__init__.py": f"x = {name!r}\n",
+        }
+        case.index.add(name, "1", files={path: text.encode() for path, text in files.items()})
+    case.spec(packages=order)
+    code, out, err = case.run("build", str(case.spec_path))
+    site = "/opt/venv/lib/python3.11/site-packages"
+    assert code == 0, err
+    assert (
+        f"a 1 and b 1 have different files at '{site}/README.md' and 1 more: one of each is in the image"
+        in err
+    )
+    assert f"{site}/shared" not in err
+    case.use_another_store()
+    assert case.run("build", str(case.spec_path))[1].partition("@")[2] == out.partition("@")[2]
+
+
 def test_an_image_says_who_built_it(case: Case) -> None:
     """A tag that another builder made can be told by it."""
     digest = Digest.parse(case.build().partition("@")[2])
