@@ -17,6 +17,7 @@ from taskimage.transform.plan import WHEELS, Grouping
 __all__ = ["WAYS"]
 
 _MIB: Final = 1 << 20
+_NEVER: Final = sys.maxsize  # so many bytes has no wheel
 _catalogue = cache(read)
 
 
@@ -29,8 +30,6 @@ def _releases(group: Sequence[WheelPin]) -> int:
 def _name(group: Sequence[WheelPin]) -> tuple[bool, str]:
     return len(group) > 1, group[0].name
 
-
-_NEVER = sys.maxsize
 
 WAYS: Final = {
     "the plan": (
