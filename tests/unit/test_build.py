@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.case import Case
 
-from taskimage.adapters.layout import images
+from taskimage.adapters.layout import images, load
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
+from taskimage.transform.validate import validate
 
 
 def names(case: Case) -> set[str]:
@@ -82,6 +84,21 @@ def test_a_layer_that_is_known_needs_nothing_fetched(case: Case, tmp_path: Path)
     code, _, err = case.run("build", "--locked", str(case.spec_path))
     assert (code, case.mirror.asked, case.index.asked) == (0, [], [])
     assert "Made 1 layer," in err
+
+
+@pytest.mark.parametrize("runtime_packages", [[], ["demo"]])
+def test_an_image_whose_lowest_layers_are_the_environment_and_a_huge_wheel_is_sound(
+    case: Case, runtime_packages: list[str]
+) -> None:
+    """What the environment and Debian's packages stand in together has one mode and owner in all layers."""
+    case.index.add("huge", "1.0", files={"huge.bin": Random(1).randbytes(9 << 20)})
+    case.index.add("pip", "25.0")  # which installs the packages of a start
+    case.spec(packages=["demo", "huge"], runtime_packages=runtime_packages)
+    digest = Digest.parse(case.build().partition("@")[2])
+    store = Store(case.home)
+    made = [line.created_by for line in load(store, digest).config.history]
+    assert made[:2] == ["virtual environment", "python: huge 1.0"]
+    assert validate(str(digest), lambda one: store.blob_path(Digest.parse(one)).open("rb")) == ()
 
 
 def test_a_preview_tells_the_same_and_makes_nothing(case: Case) -> None:
