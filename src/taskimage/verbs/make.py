@@ -14,13 +14,14 @@ from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Done, Moved, Started, Warned, counted
-from taskimage.model.lock import PlatformLock
+from taskimage.model.lock import CondaPin, PlatformLock, WheelPin
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.model.user import User
 from taskimage.transform.assemble import LAYER_KEY, Layer
 from taskimage.transform.deb.layout import Layout
 from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
+from taskimage.transform.overlap import merged
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import CONDA, PREFIX
 from taskimage.transform.venv import given_away, venv_entries
@@ -265,13 +266,13 @@ class _Making:
             yield [Entry.file(f"{CONDA.strip('/')}/conda-meta/history", b"")]
 
     def _conda(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        for pin in plan.conda:
-            package = self.inputs.conda(pin)
-            if package.scripts and pin.name not in self.waived:
-                self._warn_of_conda(pin.name, package.scripts)
-            yield package.entries
-            if self.compiler:
-                yield self.compiler.of_conda(pin)
+        return merged(map(self._conda_package, plan.conda), python=self.lock.python.minor)
+
+    def _conda_package(self, pin: CondaPin) -> tuple[Sequence[Entry], Sequence[Entry]]:
+        package = self.inputs.conda(pin)
+        if package.scripts and pin.name not in self.waived:
+            self._warn_of_conda(pin.name, package.scripts)
+        return package.entries, self.compiler.of_conda(pin) if self.compiler else ()
 
     def _warn_of_conda(self, name: str, scripts: Sequence[str]) -> None:
         names = ", ".join(f"/{path}" for path in scripts)
@@ -281,10 +282,10 @@ class _Making:
         self.tools.listener(Warned(f"{name}: conda would run {names}, which is not done", hint))
 
     def _wheels(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        for pin in plan.wheels:
-            yield self.inputs.wheel(pin).entries
-            if self.compiler:
-                yield self.compiler.of_wheel(pin)
+        return merged(map(self._wheel, plan.wheels), python=self.lock.python.minor)
+
+    def _wheel(self, pin: WheelPin) -> tuple[Sequence[Entry], Sequence[Entry]]:
+        return self.inputs.wheel(pin).entries, self.compiler.of_wheel(pin) if self.compiler else ()
 
     def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         from taskimage.transform.effects.emulation import effects, effects_before
