@@ -7,7 +7,7 @@ not travel on), and what would need a build or an unpinned source is refused by 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from taskimage.adapters.http import redacted
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.errors import BadInput, CannotBuild, InvalidSpec, NotFound, Problem
+from taskimage.model.shown import shown
 from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 from taskimage.model.spec.requirementskind import RequirementsKind
 
@@ -100,6 +101,26 @@ class Requirements:
         if files:
             reader.include(files[0].path, reader.found.lines, where="requirements")
         return reader.found
+
+    @classmethod
+    def of_stranger(cls, texts: Iterable[str]) -> Requirements:
+        """What code that nobody here wrote asks for: each of ``texts`` a name and versions, from the indexes that are known.
+
+        An option or an address would lead elsewhere, and uv would put variables of this machine into it.
+        Raises CannotBuild.
+        """
+        found = cls()
+        for text in texts:
+            try:
+                requirement = _requirement(text.strip()) if text.strip().isprintable() else None
+            except ValueError:
+                requirement = None
+            if requirement is None or requirement.url is not None:
+                raise CannotBuild(
+                    f"{shown(text)} is wanted, and only packages of an index are given", hint=_HINT_NOT_SERVED
+                )
+            found.lines.append(Line("build-system.requires", requirement))
+        return found
 
     @property
     def addresses(self) -> dict[str, str]:
