@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from taskimage.adapters.witness import saw
 from taskimage.model.lock import Wants
 
 __all__ = ["runtime_requirement"]
@@ -13,6 +16,8 @@ def runtime_requirement(wants: Wants) -> tuple[str, ...]:
 
     if not wants.runtime:
         return ()
+    for folder in sys.path:
+        saw(folder)  # which has a folder of another name for another version
     try:
         found = version(wants.runtime)
     except PackageNotFoundError:
