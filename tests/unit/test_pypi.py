@@ -362,6 +362,8 @@ def test_what_cannot_be_resolved_is_named(
         ("./folder", CannotBuild), ("-e .", CannotBuild), ("pkg.whl", CannotBuild), ("/abs/pkg-1.tar.gz", CannotBuild),
         ("git+https://host.example/repo", CannotBuild), ("pkg @ https://host.example/pkg-1.tar.gz", CannotBuild),
         ("https://host.example/pkg-1.zip", CannotBuild), ("pkg @ https://me:it@host.example/pkg-1-py3-none-any.whl", BadInput),
+        ("pkg @ https://host.example/${TOKEN}/pkg-1-py3-none-any.whl", BadInput),
+        ("pkg @ https://host.example/pkg-1-py3-none-any.whl?token=${TOKEN}", BadInput),
         ("pkg @ file:///pkg-1-py3-none-any.whl", CannotBuild), ("https://host.example/pkg.whl", BadInput),
         ("--find-links x", CannotBuild), ("--no-binary :all:", CannotBuild), ("a --hash=sha512:00", CannotBuild),
         ("???", InvalidSpec), ("a==", InvalidSpec), ("--colour", InvalidSpec), ("a >= 1 <2", InvalidSpec),

@@ -261,7 +261,7 @@ def _wanted(text: str, hashes: frozenset[str], where: str) -> Line:
 
 
 def _name_in(url: str, where: str) -> str:
-    """The name of the wheel at ``url``. Raises CannotBuild for what is no wheel, BadInput for an address with a user."""
+    """The name of the wheel at ``url``. Raises CannotBuild for what is no wheel, BadInput for an address with a secret."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     parts = urlsplit(url)
@@ -271,9 +271,10 @@ def _name_in(url: str, where: str) -> str:
             f"{redacted(url)!r} is no address of a wheel; packages of an index and wheels at an address are served",
             where=where, hint=_HINT_NOT_SERVED,
         )  # fmt: skip
-    if parts.username or parts.password:
+    if parts.username or parts.password or _VARIABLE.search(url):
+        what = "a variable" if _VARIABLE.search(url) else "a user"
         raise BadInput(
-            f"{redacted(url)!r} is written with a user, which a lock must not have", where=where,
+            f"{redacted(url)!r} is written with {what}, which a lock must not have", where=where,
             hint=f"put the user and password for {parts.hostname} into ~/.netrc, or use pip_secret_mounts",
         )  # fmt: skip
     try:
