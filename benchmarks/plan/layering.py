@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 from taskimage.model.lock import DebPin, PlatformLock, WheelPin
-from taskimage.transform.plan import WHEELS, Grouping, grouped, plan
+from taskimage.transform.plan import HUGE, WHEELS, Grouping, grouped, plan
 
-__all__ = ["Content", "Way", "big_first", "docker", "ours", "sunk"]
+__all__ = ["Content", "Way", "docker", "ours"]
 
 # What the layers that hold no package as it is have in the quickstart's image.
 _MADE = {"bytecode": 4_480_521, "effects": 558_731, "environment": 645}
@@ -40,34 +41,25 @@ class Way:
 
 
 def ours(
-    title: str, grouping: Grouping = WHEELS, order: Callable[[Sequence[WheelPin]], Any] | None = None
+    title: str,
+    grouping: Grouping = WHEELS,
+    order: Callable[[Sequence[WheelPin]], Any] | None = None,
+    *,
+    huge: int = HUGE,
 ) -> Way:
-    """The plan's layers, those of wheels by ``grouping`` and, where there is one, in ``order``."""
+    """The plan's layers: those of wheels by ``grouping`` and in ``order``, below Debian's packages from ``huge`` bytes on.
+
+    Without an ``order`` it is the plan's own. What stands below Debian's are wheels that come first in it.
+    """
 
     def layers(lock: PlatformLock) -> Sequence[Content]:
         groups = grouped(lock.wheels, grouping)
         wheels = sorted(groups, key=order) if order else groups
-        return (*_below(replace(lock, wheels=())), *(_content("wheels", group) for group in wheels))
-
-    return Way(title, layers)
-
-
-def big_first(group: Sequence[WheelPin]) -> tuple[int, int, str]:
-    """An order: wheels that stand alone by size, the biggest lowest, then groups.
-
-    A size counts by its power of two, so that a release which is a little bigger stays where it was.
-    """
-    return (1, 0, "") if len(group) > 1 else (0, -group[0].size.bit_length(), group[0].name)
-
-
-def sunk(title: str, grouping: Grouping = WHEELS, *, huge: int) -> Way:
-    """The plan's layers with the biggest first, and those wheels that are ``huge`` below Debian's packages."""
-
-    def layers(lock: PlatformLock) -> Sequence[Content]:
-        groups = sorted(grouped(lock.wheels, grouping), key=big_first)
-        lowest = sum(len(group) == 1 and group[0].size >= huge for group in groups)
-        wheels = [_content("wheels", group) for group in groups]
-        return (*wheels[:lowest], *_below(replace(lock, wheels=())), *wheels[lowest:])
+        *system, environment = _below(replace(lock, wheels=()))
+        venv = (environment, *(_content("wheels", group) for group in wheels))
+        count = len([*takewhile(lambda group: len(group) == 1 and group[0].size >= huge, wheels)])
+        lowest = 1 + count if count else 0
+        return (*venv[:lowest], *system, *venv[lowest:])
 
     return Way(title, layers)
 
@@ -86,7 +78,7 @@ def docker(title: str, *, apart: bool) -> Way:
 
 @cache
 def _below(ground: PlatformLock) -> tuple[Content, ...]:
-    """What the plan puts below wheels."""
+    """What the plan puts below wheels that are not huge; the environment is last."""
     plans = plan(ground, effects=["1"], environment=["opt/venv"], bytecode=[ground.python.version])
     return tuple(_content(item.kind, item.debs) for item in plans)
 

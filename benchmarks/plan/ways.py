@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final
 
 from benchmarks.plan.catalogue import Catalogue, read
-from benchmarks.plan.layering import big_first, docker, ours, sunk
+from benchmarks.plan.layering import docker, ours
 
 from taskimage.model.lock import WheelPin
 from taskimage.transform.plan import WHEELS, Grouping
@@ -17,6 +17,7 @@ from taskimage.transform.plan import WHEELS, Grouping
 __all__ = ["WAYS"]
 
 _MIB: Final = 1 << 20
+_NEVER: Final = sys.maxsize  # so many bytes has no wheel
 _catalogue = cache(read)
 
 
@@ -24,6 +25,10 @@ def _releases(group: Sequence[WheelPin]) -> int:
     """How often the year changes a group, which no build can know."""
     packages: Catalogue = _catalogue()
     return sum(len(packages[pin.name].releases) for pin in group)
+
+
+def _name(group: Sequence[WheelPin]) -> tuple[bool, str]:
+    return len(group) > 1, group[0].name
 
 
 WAYS: Final = {
@@ -34,19 +39,19 @@ WAYS: Final = {
         ours("one per package", Grouping(big=0, most_big=sys.maxsize, groups=1)),
     ),
     "in another order": (
-        ours("biggest lowest", order=big_first),
-        ours("seldom changed lowest", order=_releases),
-        ours("groups lowest", order=lambda group: len(group) == 1),
-        sunk("biggest below Debian", huge=8 * _MIB),
+        ours("above Debian", huge=_NEVER),
+        ours("by name, above Debian", order=_name, huge=_NEVER),
+        ours("by name, in 8 groups", replace(WHEELS, groups=8), _name, huge=_NEVER),
+        ours("seldom changed lowest", order=_releases, huge=_NEVER),
+        ours("groups lowest", order=lambda group: len(group) == 1, huge=_NEVER),
     ),
-    "with other constants, biggest lowest": (
-        *(ours(f"{groups} groups", replace(WHEELS, groups=groups), big_first) for groups in (4, 16, 32)),
+    "with other constants": (
+        *(ours(f"{groups} groups", replace(WHEELS, groups=groups)) for groups in (4, 8, 32)),
         *(
-            ours(f"alone from {mib} MiB", replace(WHEELS, big=int(mib * _MIB)), big_first)
+            ours(f"alone from {mib} MiB", replace(WHEELS, big=int(mib * _MIB)))
             for mib in (0.25, 0.5, 2, 4, 8)
         ),
-        *(ours(f"at most {most} alone", replace(WHEELS, most_big=most), big_first) for most in (16, 24, 48)),
-        ours("16 groups, at most 24 alone", replace(WHEELS, groups=16, most_big=24), big_first),
-        sunk("16 groups, biggest below Debian", replace(WHEELS, groups=16), huge=8 * _MIB),
+        *(ours(f"at most {most} alone", replace(WHEELS, most_big=most)) for most in (16, 24, 48)),
+        *(ours(f"below Debian from {mib} MiB", huge=mib * _MIB) for mib in (1, 2, 4, 16, 32, 128)),
     ),
 }

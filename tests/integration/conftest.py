@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.archives import make_deb, member, tar_of
 from tests.case import Case
 from tests.command import SPEC, Command, Quickstart
 from tests.flytekits import VERSIONS, Flytekit, Project, install
@@ -76,6 +77,21 @@ def project(flytekit_installed: Flytekit, case: Case) -> Project:
     made = Project(flytekit_installed, folder, {**environ, "PATH": programs})
     made.write("wf/__init__.py", "")
     return made
+
+
+@pytest.fixture
+def standing(project: Project, case: Case) -> Project:
+    """A project whose archive has a libc and a Python that an image can stand on."""
+    libc = {"lib64/libc.so.6": b"\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n\0"}
+    python = tar_of([member("usr/bin/python3.11", b"\x7fELF\x003.11.2\0", 0o755)])
+    case.publish(
+        {
+            "libc6": make_deb({**libc, "lib64/ld-linux-x86-64.so.2": b""}, Package="libc6", Version="2.36-9"),
+            "python3.11": make_deb(data=python, Package="python3.11", Version="3.11.2-6"),
+        }
+    )
+    case.index.add("other", "1.0", files={"other.py": b"y = 1\n"})
+    return project
 
 
 @pytest.hookimpl(wrapper=True)

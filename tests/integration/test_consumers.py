@@ -143,7 +143,7 @@ def deflated(data: bytes) -> Deflated:
 
 @pytest.fixture(scope="session")
 def built(quickstart: Quickstart, tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    """The quickstart's image: Debian below, a hundred wheels above."""
+    """The quickstart's image: Debian on the biggest wheels, a hundred others above."""
     store = Store(quickstart.command.home)
     descriptor = layout.find(store, quickstart.reference.partition("@")[0])
     assert descriptor is not None

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from tests.archives import make_deb, member, tar_of
 from tests.case import Case
 from tests.dockerregistry import docker_registry
 from tests.engines import podman
@@ -41,21 +40,6 @@ _ID = "import wf.flow; print(wf.flow.spec.id)"
 def registry() -> Iterator[Registry]:
     with Registry() as started:
         yield started
-
-
-@pytest.fixture
-def standing(project: Project, case: Case) -> Project:
-    """A project whose archive has a libc and a Python that an image can stand on."""
-    libc = {"lib64/libc.so.6": b"\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n\0"}
-    python = tar_of([member("usr/bin/python3.11", b"\x7fELF\x003.11.2\0", 0o755)])
-    case.publish(
-        {
-            "libc6": make_deb({**libc, "lib64/ld-linux-x86-64.so.2": b""}, Package="libc6", Version="2.36-9"),
-            "python3.11": make_deb(data=python, Package="python3.11", Version="3.11.2-6"),
-        }
-    )
-    case.index.add("other", "1.0", files={"other.py": b"y = 1\n"})
-    return project
 
 
 def build(spec: str, before: str = "") -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.case import Case
 
-from taskimage.adapters.layout import images
+from taskimage.adapters.layout import images, load
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
+from taskimage.transform.validate import validate
 
 
 def names(case: Case) -> set[str]:
@@ -84,6 +86,21 @@ def test_a_layer_that_is_known_needs_nothing_fetched(case: Case, tmp_path: Path)
     assert "Made 1 layer," in err
 
 
+@pytest.mark.parametrize("runtime_packages", [[], ["demo"]])
+def test_an_image_whose_lowest_layers_are_the_environment_and_a_huge_wheel_is_sound(
+    case: Case, runtime_packages: list[str]
+) -> None:
+    """What the environment and Debian's packages stand in together has one mode and owner in all layers."""
+    case.index.add("huge", "1.0", files={"huge.bin": Random(1).randbytes(9 << 20)})
+    case.index.add("pip", "25.0")  # which installs the packages of a start
+    case.spec(packages=["demo", "huge"], runtime_packages=runtime_packages)
+    digest = Digest.parse(case.build().partition("@")[2])
+    store = Store(case.home)
+    made = [line.created_by for line in load(store, digest).config.history]
+    assert made[:2] == ["virtual environment", "python: huge 1.0"]
+    assert validate(str(digest), lambda one: store.blob_path(Digest.parse(one)).open("rb")) == ()
+
+
 def test_a_preview_tells_the_same_and_makes_nothing(case: Case) -> None:
     case.lock()
     code, out, err = case.run("build", "--dry-run", str(case.spec_path))
@@ -116,6 +133,31 @@ def test_two_wheels_with_different_files_at_one_path_are_refused(case: Case, ord
     said = case.fails(7)
     assert "a 1 and b 1 have different files at '/opt/venv/lib/python3.11/site-packages/shared.py'" in said
     case.check_failure(said)
+
+
+@pytest.mark.parametrize("order", [["a==1", "b==1"], ["b==1", "a==1"]])
+def test_two_wheels_may_share_a_namespace_and_what_nobody_imports(case: Case, order: list[str]) -> None:
+    """The one is taken for granted, the other is told; whichever is there, it is the same one every time."""
+    declared = "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n"
+    for name in ("a", "b"):
+        files = {
+            "shared/__init__.py": f"# {name}\n{declared}",
+            f"shared/{name}.py": "",
+            "README.md": name,
+            "tests/__init__.py": f"x = {name!r}\n",
+        }
+        case.index.add(name, "1", files={path: text.encode() for path, text in files.items()})
+    case.spec(packages=order)
+    code, out, err = case.run("build", str(case.spec_path))
+    site = "/opt/venv/lib/python3.11/site-packages"
+    assert code == 0, err
+    assert (
+        f"a 1 and b 1 have different files at '{site}/README.md' and 1 more: one of each is in the image"
+        in err
+    )
+    assert f"{site}/shared" not in err
+    case.use_another_store()
+    assert case.run("build", str(case.spec_path))[1].partition("@")[2] == out.partition("@")[2]
 
 
 def test_an_image_says_who_built_it(case: Case) -> None:

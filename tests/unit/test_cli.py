@@ -191,6 +191,20 @@ def test_a_reader_that_goes_away_is_no_error_message() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    "words", [["build", "/image.yaml"], ["lock", "image.yaml"], ["run", "image.yaml", "--", "x"]]
+)
+def test_a_working_directory_that_was_removed_is_told(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(words) == 3
+    assert "error: the working directory is there no more" in capsys.readouterr().err
+
+
 def test_a_full_disk_under_the_output_is_told() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

@@ -190,6 +190,14 @@ def test_what_cannot_be_solved_says_why(
         _solved(_conda(tmp_path, mirror.url), *packages, **about)
 
 
+def test_an_unknown_channel_is_told_with_what_may_be_named(tmp_path: Path, mirror: Mirror) -> None:
+    with pytest.raises(Unreachable) as raised:
+        _solved(_conda(tmp_path, mirror.url), "tool", channels=["absent"])
+    assert "conda_channels wants names, such as bioconda, and https:// or file:// addresses" in str(
+        raised.value
+    )
+
+
 def test_an_error_of_a_channel_has_no_token(tmp_path: Path, forge: Channel) -> None:
     wanted = "http://user:canary@127.0.0.1:1/t/canary/own"
     with pytest.raises(Unreachable) as raised:

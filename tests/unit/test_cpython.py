@@ -17,7 +17,7 @@ from taskimage.adapters.cpython import CPython
 from taskimage.adapters.http import Http
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput, IntegrityError, NotFound
+from taskimage.model.errors import BadInput, IntegrityError, NotFound, Unreachable
 from taskimage.model.lock import PythonPin
 from taskimage.model.oci import Platform
 
@@ -150,3 +150,10 @@ def test_a_lock_without_a_digest_of_the_interpreter_is_refused(store: Store) -> 
 
 def test_without_a_mirror_the_address_is_the_one_that_uv_has(store: Store) -> None:
     assert cpython(store, None)._url("1/a.tar.gz").endswith("/releases/download/1/a.tar.gz")
+
+
+def test_where_it_cannot_be_reached_what_else_there_is_is_told(store: Store) -> None:
+    gone = cpython(store, None, UV_PYTHON_INSTALL_MIRROR="http://127.0.0.1:1/python")
+    with pytest.raises(Unreachable) as caught:
+        gone.resolve("3.12", AMD64)
+    assert "set UV_PYTHON_INSTALL_MIRROR to a mirror" in (caught.value.hint or "")

@@ -66,6 +66,21 @@ def test_no_example_is_left_out() -> None:
     assert languages <= {"console", "diff", "pycon", "text", "toml", "yaml"}
 
 
+def test_every_spec_of_the_examples_is_listed_with_what_it_shows() -> None:
+    specs = sorted((ROOT / "examples" / "specs").glob("*.yaml"))
+    rows = [
+        f"| `{path.stem}` | {path.read_text('utf-8').splitlines()[0].removeprefix('# ')} |" for path in specs
+    ]
+    assert "\n".join(rows) in (ROOT / "docs" / "yaml-and-lock.md").read_text("utf-8")
+
+
+def test_the_first_page_leads_to_every_other() -> None:
+    """And the menu has all of them."""
+    linked = set(re.findall(r"\]\(([\w-]+\.md)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    listed = re.findall(r"^  - (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert linked | {"index.md"} == set(listed) == {page.name for page in PAGES}
+
+
 def test_every_chosen_deviation_has_an_example() -> None:
     """A heading with a number is a deviation, and what it says is shown to be so."""
     text = (ROOT / "docs" / "from-flytekit.md").read_text(encoding="utf-8")

@@ -348,6 +348,13 @@ def test_no_connection_says_which_host_and_why(http: Http, url: Callable[[], str
     assert caught.value.hint
 
 
+def test_a_server_of_this_machine_that_was_not_started_is_not_waited_for() -> None:
+    begun = time.monotonic()
+    with pytest.raises(Unreachable, match="refused"):
+        Http({}, pauses=(0.0, 30.0)).get(refused(), limit=9)
+    assert time.monotonic() - begun < 15
+
+
 def test_plain_http_where_tls_was_wanted_says_so(server: Server, http: Http) -> None:
     with pytest.raises(Unreachable, match="no TLS connection"):
         http.get(server.url.replace("http:", "https:"), limit=9)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 
 import pytest
 from benchmarks.plan.catalogue import Catalogue, read
 from benchmarks.plan.fleet import Build, Habits, year
-from benchmarks.plan.layering import Way, big_first, docker, ours
+from benchmarks.plan.layering import Way, docker, ours
 from benchmarks.plan.nodes import Layer, Node, Pull
 from benchmarks.plan.simulation import Outcome, Pool, simulate
 
@@ -81,11 +82,14 @@ def test_the_layers_are_those_of_the_plan_and_another_order_keeps_them(lock: Pla
     assert [layer.name for layer in layers] == [
         (item.kind, tuple(pin.digest for pin in item.pins)) for item in plans
     ]
-    assert set(ours("b", order=big_first).layers(lock)) == set(layers)
+    assert layers[0].name == ("environment", ())
+    other = ours("b", order=lambda group: group[0].name, huge=sys.maxsize).layers(lock)
+    assert layers[0] != other[0]
+    assert set(other) == set(layers)
 
 
 def test_the_biggest_wheel_stands_lowest(lock: PlatformLock) -> None:
-    one_by_one = ours("b", dataclasses.replace(WHEELS, big=0, most_big=10**6), big_first)
+    one_by_one = ours("b", dataclasses.replace(WHEELS, big=0, most_big=10**6), huge=sys.maxsize)
     sizes = [one.size.bit_length() for one in one_by_one.layers(lock)][-len(lock.wheels) :]
     assert sizes == sorted(sizes, reverse=True)
 

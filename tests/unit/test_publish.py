@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Literal
@@ -346,3 +347,13 @@ def test_an_image_of_the_store_is_published_later(
     reference = publish(built, registry=f"{registry.host}/team")
     assert reference.repository == "team/demo"
     assert registry.manifest("team/demo", str(reference.tag)).digest == reference.digest == built.root.digest
+
+
+def test_a_registry_that_was_not_started_is_soon_told(case: Case) -> None:
+    with Registry() as gone:
+        case.spec(registry=gone.host)
+    begun = time.monotonic()
+    said = case.fails(5)
+    assert f"{gone.host} refused the connection" in said
+    assert "build with --no-push to keep the image in the store" in said
+    assert time.monotonic() - begun < 8  # all further attempts would take 12.3 s

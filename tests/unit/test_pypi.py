@@ -362,6 +362,8 @@ def test_what_cannot_be_resolved_is_named(
         ("./folder", CannotBuild), ("-e .", CannotBuild), ("pkg.whl", CannotBuild), ("/abs/pkg-1.tar.gz", CannotBuild),
         ("git+https://host.example/repo", CannotBuild), ("pkg @ https://host.example/pkg-1.tar.gz", CannotBuild),
         ("https://host.example/pkg-1.zip", CannotBuild), ("pkg @ https://me:it@host.example/pkg-1-py3-none-any.whl", BadInput),
+        ("pkg @ https://host.example/${TOKEN}/pkg-1-py3-none-any.whl", BadInput),
+        ("pkg @ https://host.example/pkg-1-py3-none-any.whl?token=${TOKEN}", BadInput),
         ("pkg @ file:///pkg-1-py3-none-any.whl", CannotBuild), ("https://host.example/pkg.whl", BadInput),
         ("--find-links x", CannotBuild), ("--no-binary :all:", CannotBuild), ("a --hash=sha512:00", CannotBuild),
         ("???", InvalidSpec), ("a==", InvalidSpec), ("--colour", InvalidSpec), ("a >= 1 <2", InvalidSpec),
@@ -372,6 +374,26 @@ def test_a_requirement_that_is_not_served_or_not_one_is_refused_by_name(
 ) -> None:
     with pytest.raises(error, match="packages:2"):
         resolve(make("http://127.0.0.1:1"), "numpy", package)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "x @ https://host.example/${HOME}/x-1-py3-none-any.whl", "--extra-index-url https://${HOME}.example/simple",
+        "-r /etc/passwd", "-e .", "./folder", "https://host.example/x-1-py3-none-any.whl", "", "a\nb",
+        "a; python_version > '3\n--index-url https://host.example/${HOME}\n'",
+    ],
+)  # fmt: skip
+def test_what_an_sdist_wants_is_named_and_nothing_else(wanted: str) -> None:
+    """Nowhere but the indexes that are known is asked for it, and no variable of this machine gets anywhere."""
+    with pytest.raises(CannotBuild, match="only packages of an index are given"):
+        Requirements.of_stranger(["setuptools>=40.8.0", wanted])
+
+
+def test_the_versions_extras_and_markers_that_an_sdist_wants_are_kept() -> None:
+    wanted = ["setuptools>=40.8.0", " wheel\n", 'Cython[a]<4; python_version >= "3"']
+    found = [str(line.requirement) for line in Requirements.of_stranger(wanted).lines]
+    assert found == ["setuptools>=40.8.0", "wheel", 'Cython[a]<4; python_version >= "3"']
 
 
 def test_a_platform_that_uv_does_not_know_is_refused(make: Make) -> None:

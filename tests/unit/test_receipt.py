@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.case import Case
 
+from taskimage.adapters.specfiles.ignorerules import IgnoreRules
 from taskimage.adapters.witness import lost_sight, mark, saw, unchanged, watching
 from taskimage.testing import Registry, make_image
 
@@ -213,6 +214,40 @@ def test_no_value_of_the_environment_is_kept(built: Case) -> None:
     assert not any(b"canary" in path.read_bytes() for path in receipts(built))
 
 
+def test_another_flytekit_on_this_machine_is_seen(
+    case: Case, prepared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no lock, its version is that of the image."""
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(site))
+
+    def install(version: str) -> None:
+        folder = site / f"flytekit-{version}.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: flytekit\nVersion: {version}\n")
+
+    for version in ("1.0", "2.0"):
+        case.index.add("flytekit", version, files={"flytekit.py": b""})
+    case.spec(builder_options={"taskimage": {"bytecode": False}})
+    install("1.0")
+    first = case.build()
+    assert receipts(case)
+    (site / "flytekit-1.0.dist-info").rename(tmp_path / "removed")
+    install("2.0")
+    prepared.clear()
+    assert case.build() != first
+    assert prepared == [str(case.spec_path)]
+
+
+def test_an_image_that_is_there_needs_no_store(case: Case, registry: Registry) -> None:
+    """A receipt is kept where it can be, and the build does not fail where it cannot."""
+    case.spec(registry=registry.host)
+    case.lock()
+    reference = case.build()
+    (case.folder / "file").touch()
+    assert case.build(TASKIMAGE_HOME=str(case.folder / "file" / "home")) == reference
+
+
 def test_a_failure_leaves_no_receipt(case: Case) -> None:
     case.spec(packages=["no-such-package"])
     case.fails(3)
@@ -220,8 +255,6 @@ def test_a_failure_leaves_no_receipt(case: Case) -> None:
 
 
 def test_git_s_rules_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from taskimage.adapters.specfiles.ignorerules import IgnoreRules
-
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     folder = tmp_path / "repository" / "src"
@@ -232,11 +265,46 @@ def test_git_s_rules_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     seen = {Path(path) for path in witness.marks}
     assert witness.sure
     assert {folder.parent / ".gitignore", folder.parent / ".git" / "index", folder / ".dockerignore"} <= seen
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / ".gitconfig").write_text("[core]\n\texcludesFile = ~/ignored\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("home/.gitconfig", "[core]\n\texcludesFile = ~/ignored\n"),
+        ("home/.config/git/config", "[include]\n\tpath = more\n"),
+        ("folder/.git/config", '[includeIf "gitdir:/"]\n\tpath = more\n'),
+        ("folder/.git/config.worktree", "[core]\n\texcludesfile = rules\n"),
+        ("folder/.git", "gitdir: ../elsewhere\n"),
+    ],
+)
+def test_rules_of_git_that_are_elsewhere_are_not_relied_upon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert is_sure(tmp_path / "folder")
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text)
+    assert not is_sure(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("name", ["GIT_CONFIG_GLOBAL", "GIT_DIR", "GIT_INDEX_FILE"])
+def test_nor_is_what_a_variable_tells_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    assert not is_sure(tmp_path / "folder")
+
+
+def test_nor_is_it_where_there_is_no_git_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not is_sure(tmp_path / "folder")
+
+
+def is_sure(folder: Path) -> bool:
+    """Whether all that the rules of ``folder`` depend on is seen."""
+    folder.mkdir(exist_ok=True)
     with watching() as witness:
         IgnoreRules.read(folder)
-    assert not witness.sure, "a file of rules that is named elsewhere is not followed"
+    return witness.sure
 
 
 def test_a_file_that_was_changed_a_moment_ago_is_not_relied_upon(

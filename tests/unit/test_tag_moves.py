@@ -16,6 +16,7 @@ import yaml
 from tests.archives import make_deb
 from tests.case import Case
 from tests.unit.test_base_image import base, with_python
+from tests.unit.test_effects_certificates import certificate, pem
 
 from taskimage.testing import Registry
 
@@ -26,6 +27,7 @@ Change: TypeAlias = Callable[[Case], object]
 def locked(case: Case) -> Case:
     """A locked spec that uses all that a tag could depend on."""
     case.index.add("other", "1.0")
+    case.index.add("pip", "1.0")
     case.publish({"extra": make_deb({}, Package="extra")})
     case.spec_path = case.folder / "project" / "image.yaml"
     project = case.spec_path.parent
@@ -34,6 +36,9 @@ def locked(case: Case) -> Case:
     (project / "pipeline" / "b.py").write_text("b = 2\n")
     (project / "run.sh").write_text("#!/bin/sh\n")
     (project / "run.sh").chmod(0o644)
+    (project / "netrc").touch()
+    (project / "authority.pem").write_bytes(pem(certificate(b"Our Own Authority")))
+    (project / "config.json").write_text("{}")
     spec(case)
     case.lock()
     return case
@@ -60,6 +65,12 @@ def tag(case: Case, **environ: str) -> str:
 def respecified(**fields: Any) -> Change:
     """Other fields, with the lock as it is."""
     return lambda case: spec(case, **fields)
+
+
+def switched(**switches: Any) -> Change:
+    """Other switches in ``builder_options``, and a lock for them."""
+    usual = {"runtime": "none", "bytecode": False}
+    return relocked(builder_options={"taskimage": {**usual, **switches}})
 
 
 def relocked(**fields: Any) -> Change:
@@ -165,6 +176,11 @@ def executable(case: Case) -> None:
         pytest.param(respecified(env={"A": "1"}), id="one variable less"),
         pytest.param(respecified(env={"A": "1", "C": "2"}), id="name of a variable"),
         pytest.param(respecified(entrypoint=["demo"]), id="entrypoint"),
+        pytest.param(respecified(commands=["true"]), id="a command"),
+        pytest.param(relocked(runtime_packages=["other"]), id="what is installed when a task starts"),
+        pytest.param(respecified(source_root="pipeline"), id="source_root"),
+        pytest.param(switched(ca_certificates=["authority.pem"]), id="an authority"),
+        pytest.param(switched(waive_scripts=["tool"]), id="a script that is not run"),
     ],
 )
 def test_the_tag_moves_with(locked: Case, change: Change) -> None:
@@ -207,6 +223,13 @@ def test_the_tag_moves_with_the_digest_of_the_base(locked: Case) -> None:
         pytest.param(respecified(registry="registry.example/team"), id="registry"),
         pytest.param(respecified(tag_format="v-{spec_hash}"), id="format of flytekit's tag"),
         pytest.param(respecified(builder="default"), id="builder"),
+        pytest.param(respecified(pip_extra_args="--no-cache-dir"), id="an option that changes nothing"),
+        pytest.param(respecified(registry_config="config.json"), id="credentials of the registry"),
+        pytest.param(
+            respecified(pip_secret_mounts=[["netrc", "/root/.netrc"]]), id="credentials of the index"
+        ),
+        pytest.param(switched(build_sdists=["demo"]), id="leave to build what has a wheel"),
+        pytest.param(switched(expired_indexes=True), id="leave to take an old index"),
         pytest.param(lambda case: case.use_another_store(), id="store"),
         pytest.param(lambda case: case.close(), id="nobody answers"),
     ],

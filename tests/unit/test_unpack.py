@@ -175,16 +175,21 @@ def test_an_upper_layer_changes_a_lower_one(
 
 
 def test_modes_are_kept_but_not_what_means_something_to_the_host(root: Path) -> None:
-    """Sticky folders stay sticky; set-id bits and owners are left off, and the caller can read everything."""
+    """Folders stay sticky and keep handing on their group; set-id programs and owners do not come out, and the
+    caller can read everything."""
     owners = apply(
         root,
         [
             member("tmp", mode=0o1777), member("home", mode=0o775, uid=1000), member("shut", mode=0o000),
             member("su", b"", mode=0o4755), member("secret", b"", mode=0o000), member("x", b"", mode=0o750),
+            member("shared", mode=0o2775), member("sg", b"", mode=0o2755),
         ],
     )  # fmt: skip
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in root.iterdir()}
-    assert modes == {"tmp": 0o1777, "home": 0o775, "shut": 0o700, "su": 0o755, "secret": 0o400, "x": 0o750}
+    assert modes == {
+        "tmp": 0o1777, "home": 0o775, "shut": 0o700, "shared": 0o2775,
+        "su": 0o755, "sg": 0o755, "secret": 0o400, "x": 0o750,
+    }  # fmt: skip
     assert owners.folders["home"] == Owned(0o775, 1000, 0)
     assert (root / "home").stat().st_uid == os.geteuid()
 

@@ -24,6 +24,7 @@ __all__ = ["Backend"]
 
 _FOLDER: Final = "/tmp"  # noqa: S108 - the sandbox's own
 _SCRIPT: Final = "wheel_backend.py"
+_MAX_NEEDS: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class Backend:
         out = job.volumes[0].source / "out"
         requires = out / "requires.json"
         if _is_plain(requires):
-            return [str(need) for need in json.loads(requires.read_bytes())]
+            return _needs(requires)
         found = [path for path in sorted(out.glob("*.whl")) if _is_plain(path)]
         if len(found) != 1:
             raise CannotBuild(f"its build gives {len(found)} wheels, and one is wanted")
@@ -101,6 +102,19 @@ def _environment(base: ExecutionConfig | None) -> dict[str, str]:
         "SOURCE_DATE_EPOCH": str(MTIME),
         "PYTHONHASHSEED": "0",
     }
+
+
+def _needs(path: Path) -> list[str]:
+    """The requirements in the file ``path``, which what ran has written. Raises CannotBuild."""
+    with path.open("rb") as file:
+        data = file.read(_MAX_NEEDS)
+    try:
+        needs = json.loads(data)
+    except (ValueError, RecursionError):
+        needs = None
+    if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
+        raise CannotBuild("its backend wants something that is no list of requirements")
+    return needs
 
 
 def _is_plain(path: Path) -> bool:

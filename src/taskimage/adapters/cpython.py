@@ -6,10 +6,11 @@ goes into the lock; from then on only those bytes are.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,7 @@ from taskimage.adapters.http import Fetch, Http
 from taskimage.adapters.store import Store
 from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.digest import Digest
-from taskimage.model.errors import BadInput, NotFound, TaskImageError
+from taskimage.model.errors import BadInput, NotFound, TaskImageError, Unreachable
 from taskimage.model.lock import PythonPin
 from taskimage.model.oci import Platform
 
@@ -54,7 +55,8 @@ class CPython:
         key = Digest.of(path.encode())
         known = self._store.record("standalone", key)
         if known is None:
-            data = self._http.get(self._url(path), limit=_LARGEST)
+            with self._where_else():
+                data = self._http.get(self._url(path), limit=_LARGEST)
             known = {"digest": str(Digest.of(data)), "size": len(data)}
             with self._store.pending_input(Digest.of(data), len(data), where=path) as pending:
                 pending.write(data)
@@ -69,11 +71,12 @@ class CPython:
 
     def fetch(self, pin: PythonPin, *, moved: Callable[[int], None]) -> None:
         """The build of ``pin`` is in the store's inputs. Raises IntegrityError when it is not what was locked."""
-        self._http.fetch(
-            self._store,
-            [Fetch((self._url(pin.path),), pin.archive, pin.size, f"CPython {pin.version}")],
-            moved=moved,
-        )
+        with self._where_else():
+            self._http.fetch(
+                self._store,
+                [Fetch((self._url(pin.path),), pin.archive, pin.size, f"CPython {pin.version}")],
+                moved=moved,
+            )
 
     def _newest(self, version: str, platform: Platform) -> tuple[str, str]:
         from packaging.version import Version
@@ -102,6 +105,16 @@ class CPython:
         if mirror and not mirror.startswith(("http://", "https://")):
             raise BadInput(f"{_MIRROR} is {mirror!r}; wanted an address that begins with https://")
         return f"{(mirror or self._root).rstrip('/')}/{path}"
+
+    @contextlib.contextmanager
+    def _where_else(self) -> Iterator[None]:
+        """In the block, an error of an address that cannot be reached says that there are others."""
+        try:
+            yield
+        except Unreachable as error:
+            others = f"set {_MIRROR} to a mirror of standalone builds, or choose a suite or a base image that has the version"
+            error.hint = f"{error.hint}; or {others}" if error.hint else others
+            raise
 
     @cached_property
     def _root(self) -> str:

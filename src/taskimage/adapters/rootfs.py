@@ -1,8 +1,9 @@
 """Root file systems: layers applied in order into a folder, as whoever calls, root or not.
 
 Nothing is trusted and nothing leaves the folder: names are followed through the links *inside* it, as the
-kernel would after a change of root. Owners and set-id bits are not put on the disk, where they would mean
-something to the host; owners are in the record that `unpack` returns.
+kernel would after a change of root. Owners, and set-id bits of programs, are not put on the disk, where they would
+mean something to the host; owners are in the record that `unpack` returns. A folder's set-group-id bit is: it says
+whose group a new file has.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def unpack(
 
     Folders are kept traversable and files readable for the caller, who stands for every owner. Of files only
     those with a ``wanted`` path are written, and those that they are hard links of; folders and links all are.
-    With ``owned`` set-id bits are put on the disk, and owners too where the caller is root: for a ``root`` that
+    With ``owned`` all set-id bits are put on the disk, and owners too where the caller is root: for a ``root`` that
     nobody else on the host can reach.
 
     Raises IntegrityError for a blob that is not what its digest says or that reaches out of ``root``; the
@@ -113,7 +114,7 @@ def unpack(
     for path_, owner in sorted(owners.folders.items(), reverse=True):
         if everyone:
             os.chown(root / path_, owner.uid, owner.gid)
-        (root / path_).chmod(owner.mode & (0o7777 if owned else 0o1777) | 0o700)
+        (root / path_).chmod(owner.mode & (0o7777 if owned else 0o3777) | 0o700)
     return owners
 
 

@@ -16,7 +16,7 @@ __all__ = ["COMMANDS", "Command", "main"]
 
 COMMANDS: Final = {
     "build": "build the image of a YAML file",
-    "lock": "pin everything that a YAML file needs",
+    "lock": "pin everything that a YAML file needs, or a spec in Python",
     "vendor": "fill a folder with everything that a build needs, for a machine with no network",
     "run": "run a command inside an image",
     "check": "look whether a build would find what it needs",
@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: Sequence[str]) -> int:
     first = words[0] if words else ""
     if first in COMMANDS:
+        _expect_folder()
         # By name, so that one command does not pay for what another one imports.
         command = cast("Command", importlib.import_module(f"taskimage.cli.{first}"))
         return command.execute(words[1:])
@@ -103,3 +104,15 @@ def _dispatch(words: Sequence[str]) -> int:
 
     kind = "option" if first.startswith("-") else "command"
     raise did_you_mean(kind, first, (*COMMANDS, "--help", "--version"), hint="see: taskimage --help")
+
+
+def _expect_folder() -> None:
+    """The working directory is there, which paths are taken from. Raises NotFound."""
+    try:
+        os.getcwd()  # noqa: PTH109 -- pathlib is not needed for all commands
+    except FileNotFoundError as error:
+        from taskimage.model.errors import NotFound
+
+        raise NotFound(
+            "the working directory is there no more", hint="change to another one: cd ~"
+        ) from error

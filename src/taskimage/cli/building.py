@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from taskimage.adapters.witness import Mark
 from taskimage.cli.parser import platforms
 from taskimage.cli.progress import progress
 from taskimage.cli.results import each, show
-from taskimage.model.errors import BadInput
+from taskimage.model.errors import BadInput, TaskImageError
 from taskimage.model.events import Event, Listener, Notice, Warned
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Building:
         return code
 
     def keep_receipt(self, asked: str, marks: Mapping[str, Mark]) -> None:
-        """Remember what came of the question ``asked``, which depends on files with ``marks``."""
+        """Remember what came of the question ``asked``, which depends on files with ``marks``, where that can be kept."""
         from taskimage.adapters.store import Store
         from taskimage.verbs.receipt import Left, Receipt
 
@@ -61,7 +61,8 @@ class Building:
             notices=() if self._values.quiet else tuple(map(_nothing_to_do, self._built)),
             warnings=tuple((one.text, one.hint) for one in self._warnings),
         )
-        receipt.keep(store, asked)
+        with suppress(TaskImageError):  # the image is there, whether or not the store's disk is full
+            receipt.keep(store, asked)
 
     def _checked_output(self) -> Output | None:
         values = self._values

@@ -49,11 +49,9 @@ class Parser(argparse.ArgumentParser):
         """``--quiet``: no progress."""
         self.add_argument("-q", "--quiet", action="store_true", help="no progress; warnings and errors only")
 
-    def add_specs(self) -> None:
-        """``SPEC…`` and the folder that its relative paths start from."""
-        self.add_argument(
-            "specs", metavar="SPEC", nargs="+", type=Path, help="a YAML file (ImageSpec's fields)"
-        )
+    def add_specs(self, what: str = "a YAML file (ImageSpec's fields)") -> None:
+        """``SPEC…``, of which ``what`` is said, and the folder that its relative paths start from."""
+        self.add_argument("specs", metavar="SPEC", nargs="+", type=Path, help=what)
         self.add_argument(
             "-C", "--root", type=Path, metavar="DIR",
             help="where the relative paths in a SPEC start (default: beside the SPEC)",

@@ -12,19 +12,23 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from taskimage.adapters.settings import Settings, flag
+from taskimage.adapters.specfiles.projectlocks import project_of
 from taskimage.cli.progress import progress
-from taskimage.flyte.command import is_local
+from taskimage.flyte.command import is_local, root_filled_in
+from taskimage.flyte.locks import check_not_edited
 from taskimage.flyte.naming import Names, names_of
 from taskimage.flyte.specs import spec_from_flytekit
 from taskimage.model.errors import BadInput, NotFound, TaskImageError
 from taskimage.model.events import Event, Listener, Notice, ignore
 from taskimage.model.oci import RawManifest
-from taskimage.verbs.prepare import Order, load_spec, order
+from taskimage.verbs.fingerprint import lock_file
+from taskimage.verbs.prepare import Order, load_spec, order, prepare
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from taskimage.verbs.build import Built
     from taskimage.verbs.destination import Destination
+    from taskimage.verbs.existence import Existing
 
 __all__ = ["Builder"]
 
@@ -90,7 +95,7 @@ class Builder:
         with self._working():
             wanted = self._wanted(theirs)
             destination = None if wanted.force else wanted.destination
-            found = destination.existing(wanted.names.tag, wanted.order.platforms) if destination else None
+            found = self._existing(wanted, destination) if destination else None
             if destination is None or found is None:
                 wanted.check_place()
                 return True
@@ -134,10 +139,13 @@ class Builder:
         base = self._there.get(theirs.base_image) if isinstance(theirs.base_image, str) else None
         names = names_of(theirs, base=base[0] if base else None)
         spec = spec_from_flytekit(theirs)
-        if base:
-            spec = dataclasses.replace(spec, base_image=base[1])
         settings = Settings.load()
-        loaded = load_spec(spec, root=None, platform=None, registry=None, settings=settings)
+        whole = dataclasses.replace(spec, base_image=spec_from_flytekit(base[0].written)) if base else spec
+        loaded = load_spec(whole, root=None, platform=None, registry=None, settings=settings)
+        loaded = dataclasses.replace(loaded, project=project_of(Path(root_filled_in() or ".")))
+        check_not_edited(loaded)
+        if base and not settings.locked and not lock_file(loaded).exists():
+            loaded = dataclasses.replace(loaded, spec=dataclasses.replace(spec, base_image=base[1]))
         tools = Tools.of(loaded, settings=settings, listener=self._tell)
         tools = self._tools.setdefault(tools, tools)
         made = order(tools, loaded, locked=settings.locked, tag=None)
@@ -148,6 +156,17 @@ class Builder:
             force=spec.forced or flag(os.environ, "FLYTE_FORCE_PUSH_IMAGE_SPEC", default=False),
             push=flag(os.environ, "FLYTE_PUSH_IMAGE_SPEC", default=True),
         )
+
+    def _existing(self, wanted: _Wanted, destination: Destination) -> Existing | None:
+        """The image that is there: by what it is made of where there is a lock, and else by flytekit's tag."""
+        if wanted.order.lock is None:
+            return destination.existing(wanted.names.tag, wanted.order.platforms)
+        prepared = prepare(wanted.tools, wanted.order, force=False)
+        content, *tags = prepared.tags
+        found = destination.existing(content, wanted.order.platforms, identity=prepared.identity)
+        if found is not None:
+            destination.name(found.raw, tags)
+        return found
 
     def _published(self, wanted: _Wanted, destination: Destination, root: RawManifest) -> str:
         """``name@digest`` of an image that is in its registry, under each name that flytekit has for it."""

@@ -6,7 +6,7 @@ No time stamp, no digest of itself, no host name: what is locked is found again 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
@@ -207,8 +207,10 @@ class Lock:
         wants: What the spec asked for when the lock was made.
         platforms: What the image of each platform is made of.
         base: The same of the base image, where the spec has a spec for it.
+        labels: Where the specs are in Python that it was made for: ``[FOLDER/]MODULE:VARIABLE``, sorted.
     """
 
     wants: Wants
     platforms: tuple[PlatformLock, ...]
     base: Lock | None = None
+    labels: tuple[str, ...] = field(default=(), compare=False)

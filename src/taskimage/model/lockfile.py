@@ -47,7 +47,8 @@ _HEADER = (
 
 def dumps(lock: Lock) -> str:
     """The one text of ``lock``: equal locks give equal text, and `loads` gives the lock back."""
-    return "".join([_HEADER, *_tables(lock, "")])
+    labels = [_list("labels", map(_value, lock.labels))] if lock.labels else []
+    return "".join([_HEADER, *labels, *_tables(lock, "")])
 
 
 def loads(text: str | bytes, *, where: str) -> Lock:
@@ -188,6 +189,7 @@ def _lock(document: Mapping[str, Any]) -> Lock:
         ),
         platforms=tuple(_platform(item) for item in document["platforms"]),
         base=_lock(document["below"]) if "below" in document else None,
+        labels=_texts(document, "labels") if "labels" in document else (),
     )
 
 

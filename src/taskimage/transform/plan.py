@@ -1,14 +1,17 @@
 """The plan: which inputs share a layer, in which order, and the key by which a layer is known.
 
-A runtime caches layers by chain: what changes low is pulled again with all that stands above it. So the
-order is by how seldom things change, and a group keeps its members whatever else comes or goes: the base,
-the interpreter's bytecode, Debian packages that the spec names, what maintainer scripts would have done, conda
-packages, the environment, big wheels alone, small ones in groups, and the files that change most at the end.
+A runtime caches layers by chain: what changes low is unpacked again, and by some runtimes pulled again, with all that
+stands above it. So the order keeps few bytes above what changes often, and a group keeps its members whatever else
+comes or goes: the environment and huge wheels on it, the base, the interpreter's bytecode, Debian packages that the
+spec names, what maintainer scripts would have done, conda packages, other big wheels alone, the bigger the lower, small
+ones in groups, and the files that change most at the end. Where no wheel is huge, and on a base image, which may have
+an environment of its own, that of ours stands above conda packages, and all wheels on it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -18,7 +21,7 @@ from taskimage.model.lock import BasePin, CondaPin, DebPin, PlatformLock, WheelP
 from taskimage.model.oci import canonical_json
 from taskimage.transform.layer import FORMAT
 
-__all__ = ["WHEELS", "Grouping", "LayerPlan", "grouped", "plan"]
+__all__ = ["HUGE", "WHEELS", "Grouping", "LayerPlan", "grouped", "plan"]
 
 _MIB: Final = 1 << 20
 
@@ -34,8 +37,9 @@ class Grouping:
 
 _DEBS: Final = Grouping(big=16 * _MIB, most_big=6, groups=4)
 _CONDA: Final = Grouping(big=4 * _MIB, most_big=24, groups=8)
-WHEELS: Final = Grouping(big=1 * _MIB, most_big=32, groups=8)
-"""What other numbers would give, `make bench-plan` simulates."""
+WHEELS: Final = Grouping(big=1 * _MIB, most_big=32, groups=16)
+HUGE: Final = 8 * _MIB
+"""A wheel of so many bytes stands below Debian's packages. What other numbers would give, `make bench-plan` simulates."""
 
 _Pin = TypeVar("_Pin", bound=DebPin | CondaPin | WheelPin)
 
@@ -105,24 +109,24 @@ def plan(
     # Debian's packages, and what their scripts do, may look at any file of a base image.
     below = (str(lock.image.manifest),) if lock.image else ()
     debs = tuple(sorted((*lock.base, *lock.apt), key=_name))
-    plans = [
+    system = [
         LayerPlan(kind="debs", origin=_origin("base", group), debs=group)
         for group in grouped(lock.base, _DEBS)
     ]
     if lock.python.source == "standalone":
         parameters = (str(lock.python.digest), *bytecode, *links)
         origin = f"python: CPython {lock.python.version}"
-        plans.append(LayerPlan(kind="interpreter", origin=origin, parameters=parameters))
+        system.append(LayerPlan(kind="interpreter", origin=origin, parameters=parameters))
     # The interpreter that compiles is the lock's; what a standalone one makes, Debian's own could not use.
     of_debian = bytecode if lock.python.source == "suite" else ()
-    plans += _compiled(lock.base, of_debian)
-    plans += [
+    system += _compiled(lock.base, of_debian)
+    system += [
         LayerPlan(kind="debs", origin=_origin("apt", group), debs=group, parameters=below)
         for group in grouped(lock.apt, _DEBS)
     ]
-    plans += _compiled(lock.apt, of_debian)
-    plans.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=(*effects, *below)))
-    plans += [
+    system += _compiled(lock.apt, of_debian)
+    system.append(LayerPlan(kind="effects", origin="system files", debs=debs, parameters=(*effects, *below)))
+    system += [
         LayerPlan(
             kind="conda",
             origin=_origin("conda", group),
@@ -134,8 +138,8 @@ def plan(
     # An interpreter of the base, or conda's, imports what is there.
     site = ("system-site",) if lock.python.brings_packages else ()
     parameters = (*environment, *site, *_hidden(lock.image))
-    plans.append(LayerPlan(kind="environment", origin="virtual environment", parameters=parameters))
-    plans += [
+    venv = [LayerPlan(kind="environment", origin="virtual environment", parameters=parameters)]
+    venv += [
         LayerPlan(
             kind="wheels",
             origin=_origin("python", group),
@@ -144,7 +148,15 @@ def plan(
         )
         for group in grouped(lock.wheels, WHEELS)
     ]
-    return tuple(plans)
+    # Only a base image has files where the environment has: without one either may be below the other.
+    lowest = 0 if lock.image else _lowest(venv)
+    return (*venv[:lowest], *system, *venv[lowest:])
+
+
+def _lowest(venv: Sequence[LayerPlan]) -> int:
+    """How many layers of ``venv`` stand below all others: its own files, and on them each wheel that is huge."""
+    huge = [*itertools.takewhile(lambda item: len(item.wheels) == 1 and item.size >= HUGE, venv[1:])]
+    return 1 + len(huge) if huge else 0
 
 
 def _hidden(image: BasePin | None) -> tuple[str, ...]:
@@ -170,20 +182,20 @@ def _compiled(debs: Sequence[DebPin], bytecode: Sequence[str]) -> list[LayerPlan
 def grouped(pins: Sequence[_Pin], grouping: Grouping) -> tuple[tuple[_Pin, ...], ...]:
     """``pins`` shared out: each that is big alone, the rest by a digest of their names.
 
-    Sorted within and among each other; one pin that comes, goes or changes touches one group, unless there
-    are more big ones than ``most_big``, of which the largest then stand alone.
+    Those that are alone come first, the bigger the earlier; all others are sorted by name. One pin that comes, goes or
+    changes touches one group, unless there are more big ones than ``most_big``, of which the largest then stand alone.
     """
-    ranked = sorted(
-        (pin for pin in pins if pin.size >= grouping.big), key=lambda pin: (-pin.size, _name(pin))
-    )
-    alone = {_name(pin) for pin in ranked[: grouping.most_big]}
+    big = (pin for pin in pins if pin.size >= grouping.big)
+    alone = sorted(big, key=lambda pin: (-pin.size, _name(pin)))[: grouping.most_big]
+    names = {_name(pin) for pin in alone}
     buckets: dict[int, list[_Pin]] = {}
     for pin in sorted(pins, key=_name):
-        if _name(pin) not in alone:
+        if _name(pin) not in names:
             number = int.from_bytes(hashlib.sha256(_name(pin).encode()).digest()[:8], "big")
             buckets.setdefault(number % grouping.groups, []).append(pin)
-    singles = [(pin,) for pin in sorted(pins, key=_name) if _name(pin) in alone]
-    return (*singles, *(tuple(buckets[number]) for number in sorted(buckets)))
+    # By the power of two: a release that is a little bigger stays where it was, and all above it too.
+    alone.sort(key=lambda pin: (-pin.size.bit_length(), _name(pin)))
+    return (*((pin,) for pin in alone), *(tuple(buckets[number]) for number in sorted(buckets)))
 
 
 def _name(pin: DebPin | CondaPin | WheelPin) -> str:

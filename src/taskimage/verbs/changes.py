@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from taskimage.adapters.specfiles import load, requirements_of
+from taskimage.adapters.specfiles import LoadedSpec, requirements_of
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import TaskImageError
@@ -17,12 +16,11 @@ from taskimage.verbs.tools import Tools
 __all__ = ["changes"]
 
 
-def changes(tools: Tools, path: Path, old: Lock, new: Lock, *, root: Path | None = None) -> tuple[str, ...]:
-    """A line for each input that is not the same in ``old`` and ``new``, locks of the spec in the file ``path``.
+def changes(tools: Tools, loaded: LoadedSpec, old: Lock, new: Lock) -> tuple[str, ...]:
+    """A line for each input that is not the same in ``old`` and ``new``, locks of ``loaded``.
 
     The metadata of wheels that the store lacks is asked of the spec's indexes; what is not known is left out.
     """
-    loaded = load(path, root=root)
     differing = sorted(_wheels(old) ^ _wheels(new))
     asked = Asked.of(loaded.spec, requirements_of(loaded))
     return diff(old, new, licences=_licences(tools, differing, asked) if differing else None)

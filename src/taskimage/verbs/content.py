@@ -18,7 +18,7 @@ from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import StoreTarget
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
-from taskimage.model.errors import CannotBuild, IntegrityError, NotAllowed, NotFound
+from taskimage.model.errors import IntegrityError, NotAllowed, NotFound
 from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
@@ -167,12 +167,7 @@ class Content:
 
     def _image(self, begun: _Begun, annotations: Mapping[str, str]) -> BuiltImage:
         planned, base, known = begun.planned, begun.base, begun.known
-        try:
-            made = self._workshop.wait(begun.layers)
-        except CannotBuild:
-            # Of packages that cannot stand in one layer this tells more.
-            self._check_overlaps(planned, base, begun.layers)
-            raise
+        made = self._workshop.wait(begun.layers)
         self._check_overlaps(planned, base, made)
         layers: list[Layer] = []
         for plan in planned.plans:

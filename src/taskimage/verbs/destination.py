@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from taskimage.model.digest import Digest
+from taskimage.model.errors import Unreachable
 from taskimage.model.events import Notice, Warned
 from taskimage.model.oci import Platform, RawManifest
 from taskimage.model.reference import Reference
@@ -66,7 +67,12 @@ class Destination:
         ``identity`` says what it is to be; None takes whatever the tag names, as flytekit does.
         """
         named = f"{self._reference.name}:{tag}"
-        found = look_up(self._tools.registries, dataclasses.replace(self._reference, tag=tag))
+        try:
+            found = look_up(self._tools.registries, dataclasses.replace(self._reference, tag=tag))
+        except Unreachable as error:
+            advice = "build with --no-push to keep the image in the store"
+            error.hint = f"{error.hint}; or {advice}" if error.hint else advice
+            raise
         if found is None:
             return None
         facts = found.document.annotations

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+
+from taskimage.adapters.witness import saw
 from taskimage.model.lock import Wants
 
 __all__ = ["runtime_requirement"]
 
+# Versions before it state no upper bound for Python: a resolver would fall back to those on a Python that is too new.
+_OLDEST = "1.15"
+
 
 def runtime_requirement(wants: Wants) -> tuple[str, ...]:
-    """The requirement, at the version that is installed here; any version where none is, or one that no index has."""
+    """The requirement, at the version that is installed here; where none is, or one that no index has, of any that serves."""
     from importlib.metadata import PackageNotFoundError, version
 
     if not wants.runtime:
         return ()
+    for folder in sys.path:
+        saw(folder)  # which has a folder of another name for another version
     try:
         found = version(wants.runtime)
     except PackageNotFoundError:
-        return (wants.runtime,)
-    # As flytekit's own builder does with a checkout of flytekit.
-    return (wants.runtime,) if "dev" in found else (f"{wants.runtime}=={found}",)
+        return (f"{wants.runtime}>={_OLDEST}",)
+    # Without a version, as flytekit's own builder does with a checkout of flytekit.
+    return (f"{wants.runtime}>={_OLDEST}",) if "dev" in found else (f"{wants.runtime}=={found}",)

@@ -28,7 +28,7 @@ from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.verbs.tools import Tools
 
-__all__ = ["lock", "lock_path", "outdated", "read_lock", "wants_of", "write_lock"]
+__all__ = ["lock", "lock_loaded", "lock_path", "outdated", "read_lock", "wants_of", "write_lock"]
 
 
 def lock(
@@ -59,18 +59,38 @@ def lock(
     """
     tools = tools or Tools(settings=settings or Settings.load(), listener=listener)
     loaded = load(path, root=root)
+    return lock_loaded(
+        tools, loaded, read_lock(lock_path(path)), upgrade=upgrade, upgrade_packages=upgrade_packages
+    )
+
+
+def lock_loaded(
+    tools: Tools,
+    loaded: LoadedSpec,
+    old: Lock | None,
+    *,
+    base: Lock | None = None,
+    upgrade: bool = False,
+    upgrade_packages: Sequence[str] = (),
+) -> Lock:
+    """The lock of ``loaded``, which keeps what ``old`` pins as `lock` does.
+
+    ``base`` is the lock of its base image where that is a spec with a lock of its own.
+    """
     for warning in loaded.warnings:
         tools.listener(warning)
     check_served(loaded.spec)
     made = _locked(
         tools.also_for(loaded),
         replace(loaded, registry=loaded.spec.registry),
-        read_lock(lock_path(path)),
+        old,
+        base=base,
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,
     )
     for name in sorted(set(upgrade_packages) - set(_packages(made, upgrade_packages))):
-        tools.listener(Warned(f"{path} has no package {name!r} to upgrade", hint="look at its spelling"))
+        of = loaded.path or loaded.spec.name
+        tools.listener(Warned(f"{of} has no package {name!r} to upgrade", hint="look at its spelling"))
     return made
 
 
@@ -89,15 +109,21 @@ def _packages(lock: Lock, names: Sequence[str]) -> Iterator[str]:
 
 
 def _locked(
-    tools: Tools, loaded: LoadedSpec, old: Lock | None, *, upgrade: bool, upgrade_packages: Sequence[str]
+    tools: Tools,
+    loaded: LoadedSpec,
+    old: Lock | None,
+    *,
+    base: Lock | None = None,
+    upgrade: bool,
+    upgrade_packages: Sequence[str],
 ) -> Lock:
-    below, base, made = loaded.base, None, ""
+    below, made = loaded.base, ""
     if below is not None:
         from taskimage.verbs.below import build_below
 
         # What stands on it is decided by its files: it is built, as another base image is fetched.
         before = old.base if old else None
-        base = _locked(tools, below, before, upgrade=upgrade, upgrade_packages=upgrade_packages)
+        base = base or _locked(tools, below, before, upgrade=upgrade, upgrade_packages=upgrade_packages)
         made = build_below(tools, below, base)
     requirements = requirements_of(loaded)
     wants = wants_of(loaded.spec, requirements, old)

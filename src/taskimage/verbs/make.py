@@ -18,6 +18,7 @@ from taskimage.transform.assemble import LAYER_KEY, Layer
 from taskimage.transform.deb.layout import Layout
 from taskimage.transform.entry import Entry
 from taskimage.transform.layer import write_layer
+from taskimage.transform.overlap import merged
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import CONDA, PREFIX
 from taskimage.transform.venv import given_away, venv_entries
@@ -174,13 +175,13 @@ class Maker(contextlib.ExitStack):
             yield [Entry.file(f"{CONDA.strip('/')}/conda-meta/history", b"")]
 
     def _conda(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        for pin in plan.conda:
-            package = self._inputs.conda(pin)
-            if package.scripts and pin.name not in self._recipe.waived:
-                self._warn_of_conda(pin.name, package.scripts)
-            yield package.entries
-            if self._compiler:
-                yield self._compiler.of_conda(pin)
+        return merged(map(self._conda_package, plan.conda), python=self._lock.python.minor)
+
+    def _conda_package(self, pin: CondaPin) -> tuple[Sequence[Entry], Sequence[Entry]]:
+        package = self._inputs.conda(pin)
+        if package.scripts and pin.name not in self._recipe.waived:
+            self._warn_of_conda(pin.name, package.scripts)
+        return package.entries, self._compiler.of_conda(pin) if self._compiler else ()
 
     def _warn_of_conda(self, name: str, scripts: Sequence[str]) -> None:
         names = ", ".join(f"/{path}" for path in scripts)
@@ -190,10 +191,10 @@ class Maker(contextlib.ExitStack):
         self._tools.listener(Warned(f"{name}: conda would run {names}, which is not done", hint))
 
     def _wheels(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        for pin in plan.wheels:
-            yield self._inputs.wheel(pin).entries
-            if self._compiler:
-                yield self._compiler.of_wheel(pin)
+        return merged(map(self._wheel, plan.wheels), python=self._lock.python.minor)
+
+    def _wheel(self, pin: WheelPin) -> tuple[Sequence[Entry], Sequence[Entry]]:
+        return self._inputs.wheel(pin).entries, self._compiler.of_wheel(pin) if self._compiler else ()
 
     def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         from taskimage.transform.effects.emulation import effects, effects_before

@@ -1,7 +1,8 @@
-"""Two packages that install the same path: harmless when the bytes are equal, an error when they are not.
+"""Two packages that install the same path: harmless when the files mean the same, else a warning or an error.
 
-pip lets the one that comes last win, and nobody hears of it; conda tells and goes on. The names of a package's
-files are kept in the store, so that one whose layer is known need not be opened, or even be there, to be compared.
+pip lets the one that comes last win, and nobody hears of it; conda tells and goes on. Here the lock decides which one
+is in the image: of packages in one layer the first, and of layers the upper one. The names of a package's files are
+kept in the store, so that one whose layer is known need not be opened, or even be there, to be compared.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import TypeAlias
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
+from taskimage.model.events import Warned
 from taskimage.model.lock import CondaPin, WheelPin
-from taskimage.transform.entry import Entry, same_content
+from taskimage.transform.entry import Entry
+from taskimage.transform.overlap import Relation, relation
 from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 
@@ -22,16 +25,37 @@ _Pin: TypeAlias = WheelPin | CondaPin
 
 
 def check_overlaps(tools: Tools, inputs: Inputs, pins: Sequence[_Pin]) -> None:
-    """Raises CannotBuild, naming the path and both packages, when two of ``pins`` differ in a file."""
+    """Raises CannotBuild, naming the path and both packages, when two of ``pins`` differ in a file that matters.
+
+    Of files that do not (`transform.overlap`) the listener is told, once for each two packages.
+    """
     owners: dict[str, _Pin] = {}
+    stray: dict[tuple[_Pin, _Pin], list[str]] = {}
     for pin in pins:
         for path in _paths(tools, inputs, pin):
             other = owners.setdefault(path, pin)
-            if other is not pin and not _agree(inputs, path, other, pin):
-                raise CannotBuild(
-                    f"{other.name} {other.version} and {pin.name} {pin.version} have different files at '/{path}'",
-                    hint="leave one of the two out, or ask for versions that do not overlap",
-                )
+            if other is pin:
+                continue
+            match _relation(inputs, path, other, pin):
+                case "stray":
+                    stray.setdefault((other, pin), []).append(path)
+                case "clash":
+                    raise CannotBuild(
+                        f"{_named(other, pin)} have different files at '/{path}'",
+                        hint="leave one of the two out, or ask for versions that do not overlap",
+                    )
+    for both, paths in stray.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        tools.listener(
+            Warned(
+                f"{_named(*both)} have different files at '/{paths[0]}'{more}: one of each is in the image",
+                "packages bring such files by mistake; nothing is to be done where no task reads them",
+            )
+        )
+
+
+def _named(*pins: _Pin) -> str:
+    return " and ".join(f"{pin.name} {pin.version}" for pin in pins)
 
 
 def note_names(tools: Tools, inputs: Inputs, pins: Iterable[WheelPin | CondaPin]) -> None:
@@ -57,9 +81,9 @@ def _paths(tools: Tools, inputs: Inputs, pin: _Pin) -> Sequence[str]:
     return paths
 
 
-def _agree(inputs: Inputs, path: str, *pins: _Pin) -> bool:
+def _relation(inputs: Inputs, path: str, *pins: _Pin) -> Relation:
     one, other = (next(entry for entry in _entries(inputs, pin) if entry.path == path) for pin in pins)
-    return same_content(one, other)
+    return relation(one, other)
 
 
 def _entries(inputs: Inputs, pin: _Pin) -> Sequence[Entry]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load, lock_path
+from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load
+from taskimage.adapters.specfiles.projectlocks import project_of
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, StaleLock
 from taskimage.model.events import Notice
@@ -28,6 +29,7 @@ from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import CONDA, FLYTEKIT, Conventions, runtime_config
 from taskimage.transform.source import tree_digest
 from taskimage.transform.tarheader import MTIME
+from taskimage.verbs.fingerprint import lock_file, relock
 from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.lock import outdated, read_lock, wants_of
 from taskimage.verbs.packages import plan_packages
@@ -180,7 +182,9 @@ def load_spec(
 ) -> LoadedSpec:
     """The spec of a YAML file, or a spec itself, with what the caller or else the settings decide."""
     if isinstance(path, ImageSpec):
-        loaded = LoadedSpec(spec=path, path=Path(path.origin.path) if path.origin else None, root=root)
+        file = Path(path.origin.path) if path.origin else None
+        project = None if file else project_of(root or Path.cwd())
+        loaded = LoadedSpec(spec=path, path=file, root=root, project=project)
     else:
         loaded = load(path, root=root)
     spec = loaded.spec
@@ -200,21 +204,24 @@ def _for_platform(spec: ImageSpec, platform: str) -> ImageSpec:
 def order(tools: Tools, loaded: LoadedSpec, *, locked: bool, tag: str | None) -> Order:
     """What ``loaded`` asks for, with its files read. Raises as reading them does, and StaleLock."""
     check_served(loaded.spec)
-    file = lock_path(loaded.path) if loaded.path else None
-    lock = read_lock(file) if file else None
+    file = lock_file(loaded)
+    lock = read_lock(file)
     if lock is None and locked:
-        raise BadInput(
-            f"there is no lock {str(file)!r}", hint=f"make one with `taskimage lock {loaded.path}`"
-        )
+        raise BadInput(f"there is no lock {str(file)!r}", hint=f"make one with {relock(loaded)}")
     made = ordered(tools, loaded, lock, tag=tag)
     if lock is not None and (changes := outdated(loaded, lock)):
-        raise StaleLock(
-            f"{file}: the lock no longer says what {loaded.path} wants:\n"
-            + "\n".join(f"  {line}" for line in changes),
-            changes=changes,
-            hint=f"make it anew with `taskimage lock {loaded.path}`",
-        )
+        raise stale_lock(loaded, file, changes)
     return made
+
+
+def stale_lock(loaded: LoadedSpec, file: Path, changes: tuple[str, ...]) -> StaleLock:
+    """The error of a build with the lock in ``file``, where ``loaded`` wants ``changes``."""
+    lines = "\n".join(f"  {line}" for line in changes)
+    return StaleLock(
+        f"{file}: the lock no longer says what {loaded.path or loaded.spec.name} wants:\n{lines}",
+        changes=changes,
+        hint=f"make it anew with {relock(loaded)}",
+    )
 
 
 def ordered(

@@ -88,7 +88,16 @@ def question(words: Sequence[str], environ: Mapping[str, str]) -> str:
     """A digest of everything but files that decides what ``words`` ask for; no value of ``environ`` is kept."""
     decisive = {name: value for name, value in environ.items() if name not in _IDLE}
     # This file is another one in another version of ours, and to ask for the version takes longer than all the rest.
-    asked = [_FORMAT, mark(__file__), sys.version, os.uname().machine, str(Path.cwd()), list(words), decisive]
+    asked = [
+        _FORMAT,
+        mark(__file__),
+        sys.version,
+        sys.prefix,
+        os.uname().machine,
+        str(Path.cwd()),
+        list(words),
+        decisive,
+    ]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 

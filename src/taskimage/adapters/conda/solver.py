@@ -110,7 +110,11 @@ def solve(
             hint="ask for other versions, or name the channel that has the package in conda_channels",
         ) from error
     except exceptions.GatewayError as error:
-        raise Unreachable(f"a conda channel cannot be read: {scrubbed(str(error), known)}") from error
+        raise Unreachable(
+            f"a conda channel cannot be read: {scrubbed(str(error), known)}",
+            hint="conda_channels wants names, such as bioconda, and https:// or file:// addresses; "
+            "CONDA_CHANNEL_ALIAS is where names are looked for",
+        ) from error
     # A record's channel has stars for secrets; its address is as it was asked for.
     folders = {
         f"{source.base_url}{name}/": channel.alias

@@ -95,7 +95,8 @@ class Release:
             raise IntegrityError(
                 f"the index of {suite!r} was valid until {self.valid_until:%Y-%m-%d %H:%M} UTC, which is past",
                 where=self.where,
-                hint="the mirror may be out of date: use another one, or allow expired indexes in the spec",
+                hint="the mirror may be out of date: use another one (TASKIMAGE_DEBIAN_MIRROR), or let it pass in the "
+                "spec: builder_options: {taskimage: {expired_indexes: true}}",
             )
 
     def packages(self, architecture: str, component: str = "main") -> Listed:

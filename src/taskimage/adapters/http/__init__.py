@@ -194,7 +194,8 @@ class Http:
             try:
                 return attempt()
             except Transient as transient:
-                if pause is None or not Crew.current().waited(max(pause, transient.after)):
+                given_up = pause is None or pause > transient.longest
+                if given_up or not Crew.current().waited(max(pause or 0, transient.after)):
                     raise transient.error from transient.__cause__
         raise AssertionError
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from taskimage.adapters.http.network import is_loopback
 from taskimage.model.errors import BadInput, NotAllowed, NotFound, TaskImageError, Unreachable
 
 __all__ = ["PASSING", "Transient", "judge", "passing", "retry_after", "unreachable"]
@@ -14,18 +16,23 @@ __all__ = ["PASSING", "Transient", "judge", "passing", "retry_after", "unreachab
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 60.0
 _LATER = "try again later"
+_STARTING = 1.0  # seconds: a server of this machine is up soon, or was not started
 _EARLY = "try again later; if this is an http:// address, look whether https:// is spoken there"
 _PROXIES = "look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
 _NETWORK = "check the name and this machine's network; behind a proxy set HTTPS_PROXY"
 
 
 class Transient(Exception):
-    """A failure that may pass. ``error`` is what to raise when it does not, ``after`` seconds to wait."""
+    """A failure that may pass. ``error`` is what to raise when it does not, ``after`` seconds to wait.
 
-    def __init__(self, error: TaskImageError, *, after: float = 0.0) -> None:
+    ``longest`` is the longest pause, in seconds, that is worth the wait.
+    """
+
+    def __init__(self, error: TaskImageError, *, after: float = 0.0, longest: float = math.inf) -> None:
         super().__init__(str(error))
         self.error = error
         self.after = after
+        self.longest = longest
 
 
 def judge(shown: str, status: int, after: float) -> None:
@@ -96,7 +103,14 @@ def unreachable(shown: str, error: Exception) -> Exception:
                 hint="look whether the address should begin with http:// or a proxy stands between",
             )
     reason, hint = _reason(host, causes)
-    return Transient(Unreachable(f"cannot reach {shown}: {reason}", hint=hint))
+    longest = _STARTING if _is_off(shown, causes) else math.inf
+    return Transient(Unreachable(f"cannot reach {shown}: {reason}", hint=hint), longest=longest)
+
+
+def _is_off(shown: str, causes: tuple[BaseException, ...]) -> bool:
+    """Whether nothing listens at an address of this machine."""
+    refused = any(isinstance(cause, ConnectionRefusedError) for cause in causes)
+    return refused and is_loopback(urlsplit(shown).hostname or "")
 
 
 def _reason(host: str, causes: tuple[BaseException, ...]) -> tuple[str, str]:

@@ -237,7 +237,7 @@ class PyPI:
     ) -> tuple[WheelPin, ...]:
         """Wheels of all that ``requires`` names, and of what that needs, in the store: from the indexes of what is ``asked``.
 
-        Raises as `resolve` and `fetch` do.
+        It is not trusted (`Requirements.of_stranger`). Raises as `resolve` and `fetch` do.
         """
         from taskimage.adapters.pypi.installed import Installed
         from taskimage.adapters.pypi.pins import pinned
@@ -247,7 +247,7 @@ class PyPI:
 
         target = Target(python, platform, glibc)
         sdists = Sdists(self._http, self._store, builder, target)
-        wanted = Requirements.read(requires, (), self._environ)
+        wanted = Requirements.of_stranger(requires)
         with self._uv(asked.options) as uv:
             known = self._known(uv, asked)
             wheels, _ = self._resolved(uv, wanted, known, target, {}, Installed({}), sdists)

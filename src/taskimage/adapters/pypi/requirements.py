@@ -7,7 +7,7 @@ not travel on), and what would need a build or an unpinned source is refused by 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from taskimage.adapters.http import redacted
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.errors import BadInput, CannotBuild, InvalidSpec, NotFound, Problem
+from taskimage.model.shown import shown
 from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 from taskimage.model.spec.requirementskind import RequirementsKind
 
@@ -100,6 +101,26 @@ class Requirements:
         if files:
             reader.include(files[0].path, reader.found.lines, where="requirements")
         return reader.found
+
+    @classmethod
+    def of_stranger(cls, texts: Iterable[str]) -> Requirements:
+        """What code that nobody here wrote asks for: each of ``texts`` a name and versions, from the indexes that are known.
+
+        An option or an address would lead elsewhere, and uv would put variables of this machine into it.
+        Raises CannotBuild.
+        """
+        found = cls()
+        for text in texts:
+            try:
+                requirement = _requirement(text.strip()) if text.strip().isprintable() else None
+            except ValueError:
+                requirement = None
+            if requirement is None or requirement.url is not None:
+                raise CannotBuild(
+                    f"{shown(text)} is wanted, and only packages of an index are given", hint=_HINT_NOT_SERVED
+                )
+            found.lines.append(Line("build-system.requires", requirement))
+        return found
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -240,7 +261,7 @@ def _wanted(text: str, hashes: frozenset[str], where: str) -> Line:
 
 
 def _name_in(url: str, where: str) -> str:
-    """The name of the wheel at ``url``. Raises CannotBuild for what is no wheel, BadInput for an address with a user."""
+    """The name of the wheel at ``url``. Raises CannotBuild for what is no wheel, BadInput for an address with a secret."""
     from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
     parts = urlsplit(url)
@@ -250,9 +271,10 @@ def _name_in(url: str, where: str) -> str:
             f"{redacted(url)!r} is no address of a wheel; packages of an index and wheels at an address are served",
             where=where, hint=_HINT_NOT_SERVED,
         )  # fmt: skip
-    if parts.username or parts.password:
+    if parts.username or parts.password or _VARIABLE.search(url):
+        what = "a variable" if _VARIABLE.search(url) else "a user"
         raise BadInput(
-            f"{redacted(url)!r} is written with a user, which a lock must not have", where=where,
+            f"{redacted(url)!r} is written with {what}, which a lock must not have", where=where,
             hint=f"put the user and password for {parts.hostname} into ~/.netrc, or use pip_secret_mounts",
         )  # fmt: skip
     try:

@@ -157,7 +157,8 @@ class Session:
             except Transient as transient:
                 if transient.after:
                     self._quiet_until = max(self._quiet_until, time.monotonic() + transient.after)
-                if pause is None or not Crew.current().waited(max(pause, transient.after)):
+                given_up = pause is None or pause > transient.longest
+                if given_up or not Crew.current().waited(max(pause or 0, transient.after)):
                     raise transient.error from transient.__cause__
         raise AssertionError
 

@@ -7,13 +7,14 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, open_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
+from taskimage.adapters.specfiles.loadedspec import LoadedSpec, lock_path, same
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.thispython import loaded_files
 from taskimage.adapters.witness import is_there
@@ -42,41 +43,6 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedSpec:
-    """A spec and where it came from.
-
-    ``registry`` is where its image goes: the spec's own, unless something else was decided, which leaves the
-    spec as flytekit knows it. ``root`` is where relative paths start, when that was decided; otherwise they are looked for beside
-    the file, then in the working directory. ``warnings`` tell how the file was read.
-    """
-
-    spec: ImageSpec
-    path: Path | None = None
-    root: Path | None = None
-    registry: str | None = None
-    warnings: tuple[Warned, ...] = ()
-
-    @property
-    def fqn(self) -> str:
-        """The image's name, with its registry when it has one."""
-        return f"{self.registry}/{self.spec.name}" if self.registry else self.spec.name
-
-    @property
-    def base(self) -> LoadedSpec | None:
-        """The spec of the base image, of which files are where this one's are; it goes where this one goes."""
-        if (base := self.spec.base) is None:
-            return None
-        registry = self.registry if base.registry is None else base.registry
-        return replace(self, spec=base, registry=registry, warnings=())
-
-    def beside(self, name: str) -> Path:
-        """Where the file ``name`` of the spec is: in the first folder that has it, else in the first."""
-        folders = _folders(self)
-        having = (folder for folder in folders if is_there(folder / name))
-        return next(having, folders[0]) / Path(name).expanduser()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SpecFiles:
     """What a spec's files held when they were read.
 
@@ -101,11 +67,6 @@ def host_machine() -> str:
     return platform.machine()
 
 
-def lock_path(path: Path) -> Path:
-    """Where the lock of the spec ``path`` is, or would be."""
-    return path.with_name(f"{path.stem}.lock.toml")
-
-
 def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpec:
     """The spec in the YAML file ``path``.
 
@@ -121,6 +82,11 @@ def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpe
     if not isinstance(path, (str, os.PathLike)):
         raise WrongType(f"cannot read a spec from {shown(path)}; wanted the path of a YAML file")
     file = Path(path)
+    if file.suffix == ".py" or file.is_dir():
+        raise BadInput(
+            f"{str(file)!r} is not the YAML file of a spec",
+            hint="specs in Python are built by flytekit (`pyflyte build`, `register` …), and locked by `taskimage lock`",
+        )
     try:
         with open_regular(file) as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -178,9 +144,8 @@ class _Reading:
         self._loaded = loaded
         self.spec = loaded.spec
         self.warnings: list[Warned] = []
-        self._folders = _folders(loaded)
-        lock = lock_path(loaded.path) if loaded.path else None
-        self._leave_out = frozenset({os.path.realpath(lock)} if lock else ())
+        self._folders = loaded.folders
+        self._leave_out = frozenset(map(os.path.realpath, loaded.locks))
 
     def all(self) -> SpecFiles:
         requirements = self.requirements()
@@ -204,7 +169,12 @@ class _Reading:
         name = self.spec.requirements
         if not name:
             return ()
-        return self._found(("requirements",), name, lambda path: read_requirements(path / name, name=name))
+
+        def read(folder: Path) -> tuple[RequirementsFile, ...]:
+            path = folder / name
+            return read_requirements(path, name=self._loaded.called(path, name))
+
+        return self._found(("requirements",), name, read)
 
     def _certificates(self) -> Iterator[tuple[str, bytes]]:
         for index, name in enumerate(self.spec.options.ca_certificates):
@@ -278,7 +248,7 @@ class _Reading:
             )
         first = read(having[0])
         for other in having[1:]:
-            if not _same(other / name, having[0] / name) and _differs(read, other, first):
+            if not same(other / name, having[0] / name) and _differs(read, other, first):
                 raise BadInput(
                     f"{dotted(key)} names {name!r}, which is not the same in {looked_in}",
                     where=self._place(key),
@@ -323,20 +293,6 @@ def _differs(read: Callable[[Path], Found], folder: Path, found: Found) -> bool:
 
 def _from_origin(spec: ImageSpec) -> LoadedSpec:
     return LoadedSpec(spec=spec, path=Path(spec.origin.path) if spec.origin else None)
-
-
-def _folders(loaded: LoadedSpec) -> tuple[Path, ...]:
-    """Where relative paths are looked for, in order."""
-    if loaded.root is not None:
-        return (loaded.root.absolute(),)
-    here = Path.cwd()
-    if loaded.path is None or _same(loaded.path.parent, here):
-        return (here,)
-    return (loaded.path.parent.absolute(), here)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _md5() -> Hasher:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Set as AbstractSet
@@ -44,9 +45,16 @@ class IgnoreRules:
         )
 
 
+# By these git is told of files that are not where it looks by itself.
+_GIT_ELSEWHERE = ("GIT_CONFIG", "GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+# What names a further file, in git's settings.
+_NAMES_FILES = re.compile(rb"excludesfile|\[include", re.IGNORECASE)
+
+
 def _ignored_by_git(folder: Path) -> AbstractSet[str]:
     git = shutil.which("git")
     if git is None:
+        lost_sight()  # of when it comes to be there
         return frozenset()
     # A repository may name a program to run as its fsmonitor; a listing needs none.
     command = [git, "-c", "core.fsmonitor=false", "ls-files", "-io", "--exclude-standard"]
@@ -62,6 +70,8 @@ def _watch_git(folder: Path) -> None:
         configuration(os.environ) / "git" / "config",
         Path("/etc/gitconfig"),
     ]
+    if any(name.startswith(_GIT_ELSEWHERE) for name in os.environ):
+        lost_sight()
     saw(configuration(os.environ) / "git" / "ignore")
     for above in (folder.absolute(), *folder.absolute().parents):
         repository = above / ".git"
@@ -70,12 +80,12 @@ def _watch_git(folder: Path) -> None:
         if repository.exists():
             if not repository.is_dir():
                 lost_sight()  # of a worktree, or a submodule: its files are elsewhere
-            settings.append(repository / "config")
+            settings += [repository / "config", repository / "config.worktree"]
             break
     for path in settings:
         saw(path)
         with contextlib.suppress(OSError):
-            if b"excludesfile" in path.read_bytes().lower():
+            if _NAMES_FILES.search(path.read_bytes()):
                 lost_sight()
 
 

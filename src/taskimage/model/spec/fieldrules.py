@@ -28,7 +28,7 @@ from taskimage.model.spec.rules import (
     text,
 )
 
-__all__ = ["RULES", "VERSIONS", "field_problems", "unknown_key"]
+__all__ = ["COPYING", "RULES", "VERSIONS", "field_problems", "unknown_key"]
 
 # Versions that people write without quotes, so that YAML reads them as numbers.
 VERSIONS = frozenset({"python_version", "cuda", "cudnn"})
@@ -157,6 +157,10 @@ _PLATFORMS = {
     "pattern": rf"^\s*{_PLATFORM}\s*(?:,\s*{_PLATFORM}\s*)*$",
     "patternErrorMessage": "wanted linux/amd64, linux/arm64, or both with a comma between",
 }
+# Ways of copying files, which have to be named.
+COPYING = (
+    f"^(?:{_any_case(word for word, mode in COPY_MODES.items() if mode is not CopyFileDetection.NO_COPY)})$"
+)
 _TAG_FORMAT = {
     "pattern": f"^(?:(?:[A-Za-z0-9_]|{_SPEC_HASH})(?:[A-Za-z0-9._-]|{_SPEC_HASH})*)?$",
     "patternErrorMessage": "wanted a tag in which {spec_hash} stands",

@@ -13,7 +13,7 @@ from typing import Any
 
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE, SWITCHES, BuilderOptions
-from taskimage.model.spec.fieldrules import RULES, VERSIONS
+from taskimage.model.spec.fieldrules import COPYING, RULES, VERSIONS
 from taskimage.model.spec.frozen import thaw
 from taskimage.model.spec.rules import Rule
 from taskimage.model.spec.sentences import FIELDS_SAID, SWITCHES_SAID, Said
@@ -41,8 +41,8 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "properties": properties,
         "additionalProperties": False,
-        "if": _has_text("source_copy_mode"),
-        "then": _has_text("source_root"),
+        "if": _has("source_copy_mode", {"type": "string", "pattern": COPYING}),
+        "then": _has("source_root", {"type": "string"}),
     }
 
 
@@ -67,5 +67,5 @@ def _or_nothing(allowed: Mapping[str, Any]) -> dict[str, Any]:
     raise ValueError(f"no rule says what it is about: {allowed!r}")
 
 
-def _has_text(name: str) -> dict[str, Any]:
-    return {"properties": {name: {"type": "string"}}, "required": [name]}
+def _has(name: str, allowed: Mapping[str, Any]) -> dict[str, Any]:
+    return {"properties": {name: allowed}, "required": [name]}
