@@ -68,6 +68,8 @@ class Building:
         values = self._values
         if values.dry_run and (values.output or values.image_refs or values.load):
             raise BadInput("--dry-run makes nothing that --output, --load or --image-refs could take")
+        if values.dry_run and values.on:
+            raise BadInput("--dry-run makes nothing that a cluster could make")
         if not values.output:
             return None
         from taskimage.verbs.export import parse_output

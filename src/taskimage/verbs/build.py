@@ -6,9 +6,11 @@ What the registry has is neither fetched nor made nor sent; what the store knows
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from taskimage.adapters import layout
+from taskimage.adapters.crew import Crew
 from taskimage.adapters.store import Store
 from taskimage.model.errors import BadInput
 from taskimage.model.image import Image
@@ -63,17 +65,15 @@ def build_ordered(
     Images that are built at one time share a ``workshop``.
     """
     if workshop is None:
+        made: list[Built] = []
         with Workshop() as own:
-            return build_ordered(
-                tools,
-                wanted,
-                force=force,
-                push=push,
-                keep=keep,
-                cached=cached,
-                verify=verify,
+            build = partial(
+                build_ordered, tools, force=force, push=push, keep=keep, cached=cached, verify=verify,
                 workshop=own,
-            )
+            )  # fmt: skip
+            # A crew stops all that is done for it.
+            Crew.run(lambda order: made.append(build(order)), [wanted])
+        return made[0]
     destination = _destination(tools, wanted, workshop, push=push, cached=cached)
     force = force or wanted.loaded.spec.forced
     asked = None if force or verify else destination

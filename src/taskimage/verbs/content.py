@@ -203,7 +203,8 @@ class Content:
         if built := [pin for plan in plans for pin in plan.wheels if pin.sdist]:
             from taskimage.verbs.sdists import rebuild
 
-            rebuild(self._tools, planned.spec, self._asked(planned.spec), planned.lock, built)
+            with self._workshop.preparing:
+                rebuild(self._tools, planned.spec, self._asked(planned.spec), planned.lock, built)
 
     def _check_overlaps(self, planned: Planned, base: Base | None, made: Iterable[LayerPlan]) -> None:
         lock, asked = planned.lock, self._asked(planned.spec)

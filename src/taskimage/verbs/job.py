@@ -10,7 +10,7 @@ import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
@@ -22,7 +22,10 @@ from taskimage.transform.layer import FORMAT
 from taskimage.transform.plan import LayerPlan
 from taskimage.verbs.recipe import Recipe
 
-__all__ = ["Done", "Job", "done", "is_portable"]
+__all__ = ["Done", "Job", "PackedJob", "done", "is_portable"]
+
+PackedJob: TypeAlias = tuple[tuple[str, int], bytes]
+"""A job as it travels: the edition of whoever asks, and bytes that the same edition understands."""
 
 # They run scripts, or read files of this machine.
 _HERE: Final = frozenset({"commands", "effects", "files"})
@@ -48,8 +51,8 @@ class Job:
     anew: bool
     expired_indexes: bool
 
-    def packed(self) -> tuple[tuple[str, int], bytes]:
-        """Who asks, and this, as it travels. Raises BadInput for what nobody else may see."""
+    def packed(self) -> PackedJob:
+        """This, to be sent. Raises BadInput for what nobody else may see."""
         asked = self.asked
         texts: Iterable[str] = (
             *asked.packages,

@@ -15,7 +15,7 @@ from taskimage.adapters.specfiles.asked import Asked
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import SourceTree, source_entries
-from taskimage.verbs.job import Done, Job, done, is_portable
+from taskimage.verbs.job import Done, Job, PackedJob, done, is_portable
 from taskimage.verbs.make import Maker, placed, write
 from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
@@ -53,12 +53,7 @@ class Making:
     def begun(self, plans: Sequence[LayerPlan]) -> Iterator[Mapping[LayerPlan, Future[Layer]]]:
         """The layers of ``plans`` while they are made, in this order; what several need stays open for the block."""
         with self._maker() as maker:
-            here = [plan for plan in plans if not self._is_sent(plan)]
-            maker.expect(here)
-            self.tools.making.expect({plan.key: plan.size for plan in plans})
-            if self.destination:
-                self.tools.sending.expect({plan.key: plan.size for plan in here})
-            yield {plan: self.workshop.layer(plan, partial(self._begin, plan)) for plan in plans}
+            yield self.workshop.layers(plans, partial(self._begin, maker))
 
     def one(self, plan: LayerPlan) -> Layer:
         """The layer of ``plan``, made here, once more if need be."""
@@ -73,10 +68,17 @@ class Making:
     def _is_sent(self, plan: LayerPlan) -> bool:
         return self.workshop.cluster is not None and is_portable(plan)
 
-    def _begin(self, plan: LayerPlan) -> Future[Layer]:
-        if self._is_sent(plan):
-            return self._sent(plan)
-        return self.workshop.here(partial(self._made, plan))
+    def _begin(self, maker: Maker, plans: Sequence[LayerPlan]) -> Sequence[Future[Layer]]:
+        here = [plan for plan in plans if not self._is_sent(plan)]
+        jobs = {plan: self._job(plan) for plan in plans if plan not in here}
+        self.tools.making.expect({plan.key: plan.size for plan in plans})
+        maker.expect(here)
+        if self.destination:
+            self.tools.sending.expect({plan.key: plan.size for plan in here})
+        return [
+            self._send(plan, jobs[plan]) if plan in jobs else self.workshop.here(partial(self._made, plan))
+            for plan in plans
+        ]
 
     # -- here ------------------------------------------------------------------------------------------
 
@@ -102,17 +104,18 @@ class Making:
 
     # -- elsewhere -------------------------------------------------------------------------------------
 
-    def _sent(self, plan: LayerPlan) -> Future[Layer]:
+    def _job(self, plan: LayerPlan) -> PackedJob:
+        assert self.destination is not None  # noqa: S101 - what is built on a cluster is published
+        return Job(
+            recipe=self.recipe, plan=plan, asked=self.asked, fqn=self.destination.fqn, anew=self.anew,
+            expired_indexes=self.tools.expired_indexes,
+        ).packed()  # fmt: skip
+
+    def _send(self, plan: LayerPlan, job: PackedJob) -> Future[Layer]:
         cluster, destination = self.workshop.cluster, self.destination
         assert cluster is not None  # noqa: S101 - who sends has a cluster
-        assert destination is not None  # noqa: S101 - and what is built on one is published
-        job = Job(
-            recipe=self.recipe, plan=plan, asked=self.asked, fqn=destination.fqn, anew=self.anew,
-            expired_indexes=self.tools.expired_indexes,
-        )  # fmt: skip
-        edition, packed = job.packed()
-        ended = cluster.submit(done, edition, packed)
-        return self.workshop.after(ended, partial(self._came, plan, destination))
+        assert destination is not None  # noqa: S101 - as above
+        return self.workshop.after(cluster.submit(done, *job), partial(self._came, plan, destination))
 
     def _came(self, plan: LayerPlan, destination: Destination, ended: Future[Done]) -> Layer:
         """What a worker has made is in the registry, and known here like one's own."""

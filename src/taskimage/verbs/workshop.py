@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -58,12 +58,14 @@ class Workshop(contextlib.ExitStack):
         # What was stopped cleans up; what hangs is left behind.
         wait([layer for layer in self._layers.values() if layer.running()], timeout=_GRACE)
 
-    def layer(self, plan: LayerPlan, begin: Callable[[], Future[Layer]]) -> Future[Layer]:
-        """The layer of ``plan``, which ``begin`` begins to make unless somebody else has."""
+    def layers(
+        self, plans: Sequence[LayerPlan], begin: Callable[[Sequence[LayerPlan]], Iterable[Future[Layer]]]
+    ) -> dict[LayerPlan, Future[Layer]]:
+        """The layers of ``plans``; ``begin`` begins to make those that nobody else has begun, and gives one for each."""
         with self._lock:
-            if plan.key not in self._layers:
-                self._layers[plan.key] = begin()
-            return self._layers[plan.key]
+            new = [plan for plan in plans if plan.key not in self._layers]
+            self._layers |= zip((plan.key for plan in new), begin(new), strict=True)
+            return {plan: self._layers[plan.key] for plan in plans}
 
     def here(self, make: Callable[[], Layer]) -> Future[Layer]:
         """What ``make`` gives, in one of the threads, which stops when the crew of this one does."""
