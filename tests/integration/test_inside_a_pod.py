@@ -30,6 +30,7 @@ pytestmark = [
 
 # Where a pod has its volumes: the project with its secrets, and the store.
 WORK, HOME = "/work", "/var/taskimage"
+GONE = "http://127.0.0.1:1"
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def in_a_pod(
     case.home.mkdir(exist_ok=True)
     variables = {"PATH": "/opt/venv/bin:/usr/bin:/bin", "HOME": "/home/flytekit", **environ(case, registry)}
     container = [
-        "bwrap", "--unshare-all", "--share-net", "--disable-userns", "--uid", "1000", "--gid", "0", "--cap-drop", "ALL",
-        "--die-with-parent", "--ro-bind", str(builder.root), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
+        "bwrap", "--unshare-all", "--share-net", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "0",
+        "--cap-drop", "ALL", "--die-with-parent", "--ro-bind", str(builder.root), "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
         "--ro-bind", str(case.folder), WORK, "--bind", str(case.home), HOME, "--chdir", WORK, "--clearenv",
         *(word for name, value in variables.items() for word in ("--setenv", name, value)),
     ]  # fmt: skip
@@ -114,29 +115,22 @@ def in_a_pod(
 def test_taskimage_builds_and_pushes_inside_of_an_image_that_it_built(
     builder: Builder, case: Case, registry: DockerRegistry
 ) -> None:
-    """As uid 1000; and the registry then has it, so that the next one has nothing to do."""
+    """As uid 1000; and from Python, as a task would, the image is found there by its digest."""
     case.lock()
     case.use_another_store()
     case.home.mkdir()
     variables = [word for item in environ(case, registry).items() for word in ("-e", "=".join(item))]
-    run = [
-        "run",
-        "--quiet",
-        "-v",
-        f"{case.folder}:{WORK}:ro",
-        "-v",
-        f"{case.home}:{HOME}",
-        "-w",
-        WORK,
-        *variables,
-    ]
-    build = "id -u && taskimage build --locked image.yaml"
-    done = builder.command(*run, builder.reference, "--", "sh", "-c", f"{build} && {build}")
+    volumes = ["-v", f"{case.folder}:{WORK}:ro", "-v", f"{case.home}:{HOME}", "-w", WORK]
+    look_up = "from taskimage import Image; print(Image.look_up_image_info('app', 'image.yaml').full)"
+    program = f'id -u; taskimage build --locked image.yaml && python -c "{look_up}"'
+    done = builder.command(
+        "run", "--quiet", *volumes, *variables, builder.reference, "--", "sh", "-c", program
+    )
     assert done.returncode == 0, done.stderr
-    user, first, _, second = done.stdout.splitlines()
-    assert (user, second) == ("1000", first)
-    assert first.startswith(f"{registry.host}/team/demo:")
-    assert f"nothing to do: the registry has {first}" in done.stderr
+    user, built, found = done.stdout.splitlines()
+    assert user == "1000"
+    assert built.startswith(f"{registry.host}/team/demo:")
+    assert found == f"{registry.host}/team/demo@{built.partition('@')[2]}"
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="a pod is made by bubblewrap")
@@ -147,11 +141,30 @@ def test_without_user_namespaces_the_same_image_is_built(
     case.lock()
     outside = case.build().partition("@")[2]
     case.use_another_store()
-    assert in_a_pod(builder, case, registry, "touch", "/root/x").returncode == 1, "the root is to read only"
+    assert "Read-only file system" in in_a_pod(builder, case, registry, "touch", "/root/x").stderr
     done = in_a_pod(builder, case, registry, "taskimage", "build", "--locked", "image.yaml")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().partition("@")[2] == outside
     assert CANARY not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="a pod is made by bubblewrap")
+def test_with_a_lock_the_registry_alone_is_a_store(
+    builder: Builder, case: Case, registry: DockerRegistry
+) -> None:
+    """Layers that it has are neither fetched nor made: sources may be gone, and the volume be empty."""
+    case.lock()
+    outside = {"TASKIMAGE_REGISTRY": f"{registry.host}/team", "DOCKER_CONFIG": str(case.folder / "secret")}
+    code, _, err = case.run("build", "--locked", str(case.spec_path), **outside)
+    assert code == 0, err
+    case.spec(env={"NEW": "1"})
+    case.use_another_store()
+    case.environ.update(UV_DEFAULT_INDEX=GONE, TASKIMAGE_DEBIAN_MIRROR=GONE)
+    done = in_a_pod(builder, case, registry, "taskimage", "build", "--locked", "image.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{registry.host}/team/demo:")
+    assert "Fetching" not in done.stderr
+    assert "Making" not in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("bwrap") is None, reason="a pod is made by bubblewrap")
