@@ -55,18 +55,8 @@ def run(name: str, place: str, inputs: dict[str, Literal], **environ: str) -> di
     words = [f"{volume}/{place}/{meant[word]}" if word in meant else word for word in container.args]
     variables = {**{one.key: one.value for one in container.env}, **environ}
     options = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
-    command = [
-        "taskimage",
-        "run",
-        "--quiet",
-        "-v",
-        f"{folder}:{volume}",
-        *options,
-        container.image,
-        "--",
-        *words,
-    ]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    command = ["taskimage", "run", "--quiet", "-v", f"{folder}:{volume}", *options, container.image, "--"]
+    subprocess.run([*command, *words], check=True, stdout=sys.stderr)
     if (here / "out" / "error.pb").exists():
         raise SystemExit((here / "out" / "error.pb").read_bytes().decode(errors="replace"))
     return dict(LiteralMap.FromString((here / "out" / "outputs.pb").read_bytes()).literals)
