@@ -2,7 +2,7 @@
 
 Goes through the nodes of the one workflow in a package that `pyflyte package` wrote, as a cluster does: every task runs in
 a container of its own image, started with the command that was serialized, and gets what its node is bound to. All that
-passes between them is in FOLDER, which containers see as VOLUME. Prints the workflow's outputs as JSON.
+passes between them is in FOLDER, which containers see as VOLUME. Prints what ran, and where the files are that come out, as JSON.
 """
 
 import json
@@ -15,7 +15,6 @@ from flyteidl.admin.launch_plan_pb2 import LaunchPlan
 from flyteidl.admin.task_pb2 import TaskSpec
 from flyteidl.admin.workflow_pb2 import WorkflowSpec
 from flyteidl.core.literals_pb2 import BindingData, Literal, LiteralCollection, LiteralMap
-from google.protobuf.json_format import MessageToDict
 
 _INDEX = {"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "INDEX"}
 
@@ -74,7 +73,6 @@ for node in workflow.nodes:
         }
     elif node.HasField("task_node"):
         known[node.id] = run(node.task_node.reference_id.name, node.id, inputs)
-outputs = {binding.var: MessageToDict(bound(binding.binding)) for binding in workflow.outputs}
-sys.stdout.write(
-    json.dumps({"outputs": outputs, "ran": sorted(path.name for path in folder.iterdir())}) + "\n"
-)
+pictures = {binding.var: bound(binding.binding).scalar.blob.uri for binding in workflow.outputs}
+ran = sorted(path.name for path in folder.iterdir())
+sys.stdout.write(json.dumps({"outputs": pictures, "ran": ran}) + "\n")
