@@ -92,12 +92,12 @@ class Flytekit:
         return str(self.folder / "bin" / name)
 
 
-def install(version: str, folder: Path) -> Flytekit:
-    """A new environment with flytekit ``version`` in ``folder``, for the Python that runs."""
+def install(version: str, folder: Path, *packages: str) -> Flytekit:
+    """A new environment with flytekit ``version``, and ``packages``, in ``folder``, for the Python that runs."""
     uv_command = uv.find_uv_bin()
     for words in (
         ("venv", "--quiet", "--no-project", "--no-config", "--python", sys.executable, str(folder)),
-        ("pip", "install", "--quiet", "--no-config", "--python", str(folder), f"flytekit=={version}", str(_ROOT)),
+        ("pip", "install", "--quiet", "--no-config", "--python", str(folder), f"flytekit=={version}", *packages, str(_ROOT)),
     ):  # fmt: skip
         subprocess.run([uv_command, *words], check=True, capture_output=True)
     return Flytekit(version, folder)
