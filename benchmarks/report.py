@@ -19,6 +19,11 @@ RESULTS = HERE / "results.json"
 PLOT = HERE / "results.svg"
 README = HERE.parent / "README.md"
 OURS, FLOOR = "taskimage", "floor"
+_TITLES = {
+    "docker": "`docker build`, `docker push`",
+    "buildah": "`buildah build`, `buildah push`",
+    "skopeo": "`skopeo copy`",
+}
 _START, _END = "<!-- from here to the end: `make bench-readme` -->\n", "<!-- the end -->\n"
 
 
@@ -67,7 +72,7 @@ def summary(result: Result) -> Iterator[str]:
         "times as long as ours."
     )
     yield ""
-    yield f"| case | taskimage | of the floor | {' | '.join(peers)} |"
+    yield f"| case | taskimage | of the floor | {' | '.join(_TITLES.get(peer, peer) for peer in peers)} |"
     yield "| --- " * (len(peers) + 3) + "|"
     for name, title in titled(result.figures):
         ours = result.of(name, OURS)

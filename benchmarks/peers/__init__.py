@@ -27,7 +27,7 @@ class Peer(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in tables."""
+        """What it is called, in one word."""
 
     @property
     def cases(self) -> Container[str]:

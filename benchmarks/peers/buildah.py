@@ -19,7 +19,7 @@ _BASE = "localhost/taskimage-bench-base:latest"
 class Buildah:
     """``buildah build --layers`` and ``buildah push``."""
 
-    name = "buildah build"
+    name = "buildah"
     cases = frozenset(("cold", "nothing", "edited", "added", "bumped"))
     most = 1
     engine = None

@@ -34,7 +34,7 @@ class Engine:
 class Docker:
     """``docker build`` and ``docker push``."""
 
-    name = "docker build"
+    name = "docker"
     cases = frozenset(("cold", "nothing", "edited", "added", "bumped", "locked", "plain", "fleet"))
     most = 99
 

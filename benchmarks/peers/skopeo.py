@@ -13,7 +13,7 @@ __all__ = ["Skopeo"]
 class Skopeo:
     """``skopeo copy``."""
 
-    name = "skopeo copy"
+    name = "skopeo"
     cases = frozenset(("push", "pull", "copy"))
     most = 99
     engine = None
