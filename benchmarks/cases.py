@@ -58,9 +58,9 @@ SCENES = (
     )),
     Scene((Case("fleet", "20 specs that share most packages", fresh_machine=True),), most=1),
     Scene((
-        Case("push", "moving it: layout to empty registry"),
-        Case("pull", "moving it: registry to layout"),
-        Case("copy", "moving it: registry to registry"),
+        Case("push", "moving it: layout to empty registry", fresh_machine=True),
+        Case("pull", "moving it: registry to layout", fresh_machine=True),
+        Case("copy", "moving it: registry to registry", fresh_machine=True),
     )),
     Scene((Case("big", "synthetic wheels", fresh_machine=True),), most=1),
 )  # fmt: skip

@@ -13,18 +13,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from benchmarks.bigwheels import big_wheels
-from benchmarks.cases import CASES, Case, chosen, turns
-from benchmarks.commands import Command, measured
-from benchmarks.figures import Cost, arriving, machine, versions
+from benchmarks.cases import CASES, chosen
+from benchmarks.figures import Cost, machine, versions
 from benchmarks.material import Material
-from benchmarks.peers import Ground, Peer
+from benchmarks.peers import Peer
 from benchmarks.peers.buildah import Buildah
 from benchmarks.peers.docker import Docker, docker_engine
 from benchmarks.peers.least import Floor
 from benchmarks.peers.ours import Taskimage
 from benchmarks.peers.skopeo import Skopeo
-from benchmarks.processes import cpu_seconds, forget_peak, peak
-from benchmarks.registries import Metered, metered_registry
+from benchmarks.playing import played
 from benchmarks.report import PLOT, RESULTS, Result, details, plot, summary
 from benchmarks.setting import base_layout, base_rootfs, installed_taskimage
 
@@ -42,16 +40,9 @@ def main() -> None:
         wanted = chosen(arguments.case, big=bool(arguments.big))
         peers = list(_peers(stack, folder, wanted, arguments.peer, arguments.big))
         costs: dict[str, dict[str, list[Cost]]] = {}
-        for run in range(arguments.runs):
-            for peer in peers:
-                for cases in turns(wanted, peer.cases, run, peer.most):
-                    for case, cost in play(peer, cases, folder):
-                        if case.name in wanted:
-                            costs.setdefault(case.name, {}).setdefault(peer.name, []).append(cost)
-                            print(
-                                f"turn {run + 1}: {peer.name}: {case.name}: {cost.wall:.2f} s",
-                                file=sys.stderr,
-                            )
+        for peer, case, cost in played(peers, wanted, arguments.runs, folder):
+            costs.setdefault(case, {}).setdefault(peer, []).append(cost)
+            _say(f"turn {len(costs[case][peer])}: {peer}: {case}: {cost.wall:.2f} s")
     result = Result(
         machine=machine(),
         date=datetime.now(timezone.utc).date().isoformat(),
@@ -63,49 +54,6 @@ def main() -> None:
     RESULTS.write_text(result.to_json(), "utf-8")
     PLOT.write_text(plot(result), "utf-8")
     print("\n".join([*summary(result), "", *details(result)]))
-
-
-def play(peer: Peer, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Cost]]:
-    """What each of ``cases``, one after the other, costs ``peer``."""
-    with (
-        tempfile.TemporaryDirectory(dir=folder) as own,
-        metered_registry(folder) as first,
-        metered_registry(folder) as second,
-    ):
-        ground = Ground(first.host, second.host, Path(own))
-        for case in cases:
-            if case.fresh_machine:
-                peer.forget()
-            yield case, measure(peer.ready(case, ground), peer.engine, (first, second))
-
-
-def measure(command: Command, engine: int | None, registries: Sequence[Metered]) -> Cost:
-    """What ``command`` costs, and ``engine`` that works for it."""
-    # Nobody pays for what others have left to write.
-    os.sync()
-    if engine:
-        forget_peak(engine)
-    before, there, network = (
-        [one.counts() for one in registries],
-        cpu_seconds(engine) if engine else 0,
-        arriving(),
-    )
-    usage = measured(command)
-    network = arriving() - network
-    engines = cpu_seconds(engine) - there if engine else 0
-    after = [one.counts() for one in registries]
-    sent, received, requests = (
-        sum(now[part] - then[part] for then, now in zip(before, after, strict=True)) for part in range(3)
-    )
-    return Cost(
-        wall=round(usage.wall, 3),
-        cpu=round(usage.cpu + engines, 2),
-        memory=round(max(usage.memory, peak(engine) if engine else 0), 1),
-        sent=round(sent / 1e6, 4),
-        received=round(received / 1e6, 4),
-        requests=requests,
-        fetched=round(network / 1e6, 2),
-    )
 
 
 def _peers(
