@@ -72,13 +72,14 @@ def summary(result: Result) -> Iterator[str]:
         "times as long as ours."
     )
     yield ""
-    yield f"| case | taskimage | of the floor | {' | '.join(_TITLES.get(peer, peer) for peer in peers)} |"
-    yield "| --- " * (len(peers) + 3) + "|"
+    heads = ["case", "taskimage", "of the floor", *(_TITLES.get(peer, peer) for peer in peers)]
+    yield f"| {' | '.join(heads)} |"
+    yield "| --- " * len(heads) + "|"
     for name, title in titled(result.figures):
         ours = result.of(name, OURS)
         cells = [_seconds(ours), _times(ours, result.of(name, FLOOR))]
         cells += [_beside(result.of(name, peer), ours) for peer in peers]
-        yield f"| {title} | {' | '.join(cells)} |"
+        yield f"| {' | '.join([title, *cells])} |"
 
 
 def details(result: Result) -> Iterator[str]:

@@ -76,7 +76,9 @@ def _peers(
             _say("no Docker engine can be started here")
     if Buildah.name in names:
         if shutil.which("buildah"):
-            yield Buildah(folder, base_layout(rootfs))
+            buildah = Buildah(folder, base_layout(rootfs))
+            stack.callback(buildah.close)
+            yield buildah
         else:
             _say("there is no buildah here")
     if Skopeo.name in names:

@@ -86,7 +86,9 @@ def _write_layout(layout: Path, rootfs: Path) -> None:
 
     settings = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]}
     root = {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]}
-    config = keep(CONFIG, {"architecture": "amd64", "os": "linux", "config": settings, "rootfs": root})
+    about = {"architecture": "amd64", "os": "linux", "config": settings, "rootfs": root}
+    # buildah stands on no image whose history has fewer layers than there are.
+    config = keep(CONFIG, {**about, "history": [{"created_by": "mmdebstrap"}]})
     manifest = keep(
         MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
     )

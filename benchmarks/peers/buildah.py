@@ -32,14 +32,20 @@ class Buildah:
 
     def forget(self) -> None:
         """Everything but the base."""
-        if self._folder.exists():
-            run(self._command("rm", "--all"))
-            run(self._command("rmi", "--all", "--force"))
-            shutil.rmtree(self._folder)
+        self.close()
         self._caches.mkdir(parents=True)
-        run(self._command("pull", "--quiet", f"oci:{self._base}"))
-        name = run(self._command("images", "--quiet")).split()[0]
-        run(self._command("tag", name, _BASE))
+        storage = f"containers-storage:[{self._folder}/storage+{self._folder}/run]"
+        run(Command(["skopeo", "copy", "--quiet", f"oci:{self._base}", storage + _BASE]))
+
+    def close(self) -> None:
+        """Take down what is mounted, which keeps folders from being removed, and remove them."""
+        if self._folder.exists():
+            run(self._command("umount", "--all"), check=False)
+            run(self._command("rm", "--all"), check=False)
+            overlay = self._folder / "storage" / "overlay"
+            while overlay.is_mount():
+                run(Command(["umount", str(overlay)]))
+            shutil.rmtree(self._folder)
 
     def ready(self, case: Case, ground: Ground) -> Command:
         """The project in its state."""

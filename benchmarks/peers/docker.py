@@ -36,7 +36,7 @@ class Docker:
 
     name = "docker"
     cases = frozenset(("cold", "nothing", "edited", "added", "bumped", "locked", "plain", "fleet"))
-    most = 99
+    most = 2
 
     def __init__(self, engine: Engine, rootfs: Path) -> None:
         self._docker = docker_client()
