@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CASES", "SCENES", "Case", "Scene", "chosen", "turns"]
+__all__ = ["CASES", "SCENES", "Case", "Scene", "chosen", "needed", "titled", "turns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,11 @@ def turns(wanted: Container[str], offered: Container[str], run: int, most: int) 
             cases.pop()
         if cases and run < min(scene.most, most):
             yield cases
+
+
+def needed(wanted: Container[str]) -> frozenset[str]:
+    """The cases that are played so that those that are wanted can be."""
+    return frozenset(case.name for cases in turns(wanted, CASES, 0, 1) for case in cases)
 
 
 def titled(names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Command", "Usage", "measured", "run"]
+__all__ = ["Command", "CommandFailed", "Usage", "measured", "run"]
 
 # Linux counts the memory of whoever starts a program as that program's, so something small starts them.
 _STOPWATCH = """
@@ -34,6 +34,10 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+class CommandFailed(Exception):
+    """A command ended with an error, and this is what it said."""
+
+
 class Usage(NamedTuple):
     """Seconds on the wall and of CPU, and the most memory that one process had resident, in MB."""
 
@@ -50,11 +54,11 @@ def measured(command: Command) -> Usage:
 
 
 def run(command: Command, *, check: bool = True) -> str:
-    """What ``command`` writes; where it fails, the benchmark ends with what it says."""
+    """What ``command`` writes. Raises CommandFailed."""
     done = subprocess.run(
         command.words,
         env={**os.environ, **command.environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if check and done.returncode:
-        sys.exit(f"{' '.join(command.words)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        raise CommandFailed(f"{' '.join(command.words)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return done.stdout

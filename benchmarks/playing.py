@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.cases import Case, turns
-from benchmarks.commands import Command, measured
+from benchmarks.commands import Command, CommandFailed, measured
 from benchmarks.figures import Cost, arriving
 from benchmarks.peers import Ground, Peer
 from benchmarks.processes import cpu_seconds, forget_peak, peak
@@ -21,13 +22,19 @@ __all__ = ["played"]
 def played(
     peers: Sequence[Peer], wanted: Container[str], runs: int, folder: Path
 ) -> Iterator[tuple[str, str, Cost]]:
-    """Who played which of the cases in ``wanted``, and what it cost; in each of ``runs`` turns the peers take turns."""
+    """Who played which of the cases in ``wanted``, and what it cost; in each of ``runs`` turns the peers take turns.
+
+    Where a command fails, that is said, and what is left of its scene is left out.
+    """
     for run in range(runs):
         for peer in peers:
             for cases in turns(wanted, peer.cases, run, peer.most):
-                for case, cost in _scene(peer, cases, folder):
-                    if case.name in wanted:
-                        yield peer.name, case.name, cost
+                try:
+                    for case, cost in _scene(peer, cases, folder):
+                        if case.name in wanted:
+                            yield peer.name, case.name, cost
+                except CommandFailed as error:
+                    print(f"turn {run + 1}: {peer.name}: {error}", file=sys.stderr)
 
 
 def _scene(peer: Peer, cases: Sequence[Case], folder: Path) -> Iterator[tuple[Case, Cost]]:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from benchmarks.bigwheels import big_wheels
-from benchmarks.cases import CASES, chosen
+from benchmarks.cases import CASES, chosen, needed
 from benchmarks.figures import Cost, machine, versions
 from benchmarks.material import Material
 from benchmarks.peers import Peer
@@ -60,13 +60,13 @@ def _peers(
     stack: ExitStack, folder: Path, wanted: Container[str], names: Sequence[str], big: float
 ) -> Iterator[Peer]:
     """Those of ``names``, set up; those that cannot be are left out, and said so."""
-    for needed in ("docker-registry", "skopeo", "mmdebstrap"):
-        if not shutil.which(needed):
-            sys.exit(f"needs {needed}: scripts/setup installs it, on Debian as root")
+    for tool in ("docker-registry", "skopeo", "mmdebstrap"):
+        if not shutil.which(tool):
+            sys.exit(f"needs {tool}: scripts/setup installs it, on Debian as root")
     _say("setting up: our command, the base image, images and locks")
     program, rootfs = installed_taskimage(), base_rootfs()
     wheels = stack.enter_context(big_wheels(folder / "big", big)) if big else None
-    material = Material(folder, program, base_layout(rootfs), wanted, wheels)
+    material = Material(folder, program, base_layout(rootfs), needed(wanted), wheels)
     if Taskimage.name in names:
         yield Taskimage(program, folder, material)
     if Docker.name in names:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.cases import CASES, Case
 from benchmarks.commands import Command, run
+from benchmarks.jobs import job_of
 from benchmarks.material import Material
 from benchmarks.peers import Ground
 
@@ -35,7 +36,7 @@ class Floor:
         if case.name == "base-cold":
             run(self._material.base_to(f"{ground.host}/floor:base"))
         job = ground.folder / f"{case.name}.json"
-        job.write_text(json.dumps(self._material.job(case.name)), "utf-8")
+        job.write_text(json.dumps(job_of(case.name, self._material)), "utf-8")
         # Without site-packages, as nothing but the standard library is needed.
         program = [sys.executable, "-I", "-S", str(_PROGRAM)]
         return Command([*program, str(job), ground.host, str(ground.folder / f"fetched-{case.name}")])

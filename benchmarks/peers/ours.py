@@ -44,14 +44,14 @@ class Taskimage:
             specs = [str(folder / "image.yaml") for folder in fleet(ground.folder)]
             return self._command("build", "--registry", host, *specs)
         if case.name == "big":
-            return self._command("build", "--registry", host, str(self._material.big_spec))
+            return self._command("build", "--registry", host, str(self._material.big.spec))
         project, state = ground.folder / "project", STATES[case.name]
         base = f"{host}/base:v1" if state.on_base else ""
         if case.name == "base-cold":
             run(self._material.base_to(base))
         write(project, state, base=base)
         if case.name == "locked":
-            shutil.copy(self._material.lock("locked"), project / "image.lock.toml")
+            shutil.copy(self._material.lockfile("locked"), project / "image.lock.toml")
         return self._command("build", "--registry", host, str(project / "image.yaml"))
 
     def _command(self, verb: str, *words: str) -> Command:

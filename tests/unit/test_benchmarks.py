@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from benchmarks.cases import CASES, SCENES, chosen, turns
+from benchmarks.cases import CASES, SCENES, chosen, needed, turns
 from benchmarks.chart import Mark, Row, chart
 from benchmarks.figures import Cost
 from benchmarks.meter import Meter
@@ -45,6 +45,10 @@ def test_without_names_all_cases_are_chosen_but_the_big_one() -> None:
 def test_a_case_is_played_with_those_that_come_before_it_and_none_that_come_after() -> None:
     played = [[case.name for case in cases] for cases in turns({"edited"}, set(CASES), 0, 1)]
     assert played == [["cold", "nothing", "edited"]]
+
+
+def test_what_is_needed_is_what_comes_before_what_is_wanted() -> None:
+    assert needed({"edited", "base-nothing"}) == {"cold", "nothing", "edited", "base-cold", "base-nothing"}
 
 
 def test_a_peer_plays_what_it_offers_in_as_many_turns_as_it_takes_part_in() -> None:
