@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 __all__ = ["Mark", "Row", "chart"]
 
-_LEFT, _RIGHT, _TOP, _ROW, _WIDTH = 270, 30, 74, 26, 860
+_LEFT, _RIGHT, _TOP, _ROW, _WIDTH = 300, 30, 74, 26, 860
 # Told apart by people who see few colours (Okabe and Ito), and by their shapes.
 _COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
 _STYLE = """\
@@ -86,7 +86,7 @@ class _Scale:
 
 def _dot(number: int, x: float, y: float, said: str = "") -> str:
     colour = _COLOURS[number % len(_COLOURS)]
-    title = f"<title>{escape(said)}</title>"
+    title = f"<title>{escape(said)}</title>" if said else ""
     if number % 2:
         return (
             f'<rect x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9" fill="{colour}">{title}</rect>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Container, Iterator, Sequence
@@ -32,6 +33,8 @@ PEERS = (Taskimage.name, Docker.name, Buildah.name, Skopeo.name, Floor.name)
 def main() -> None:
     """Measure, print tables, write figures and plot."""
     arguments = _arguments()
+    # Whatever ends it, what it started is ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     load = os.getloadavg()[0]
     with ExitStack() as stack:
         folder = Path(
