@@ -47,10 +47,8 @@ class BigWheels:
                 f"{name}-1.0.dist-info/METADATA": about,
                 f"{name}-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
             }
-            for path, data in {
-                **members,
-                f"{name}-1.0.dist-info/RECORD": record(members, f"{name}-1.0.dist-info"),
-            }.items():
+            members[f"{name}-1.0.dist-info/RECORD"] = record(members, f"{name}-1.0.dist-info")
+            for path, data in members.items():
                 archive.writestr(path, data)
         with made.open("rb") as opened:
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)

@@ -42,7 +42,7 @@ STATES: Mapping[str, State] = {
     "added": replace(ORIGINAL, packages=[*ORIGINAL.packages, "humanize==4.11.0"]),
     "bumped": replace(
         ORIGINAL,
-        packages=[_bump for _bump in ORIGINAL.packages if "pyarrow" not in _bump] + ["pyarrow==19.0.1"],
+        packages=[pin.replace("pyarrow==18.1.0", "pyarrow==19.0.1") for pin in ORIGINAL.packages],
     ),
     "locked": ORIGINAL,
     "plain": replace(ORIGINAL, bytecode=False),
