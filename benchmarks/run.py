@@ -46,17 +46,18 @@ def main() -> None:
         for peer, case, cost in played(peers, wanted, arguments.runs, folder):
             costs.setdefault(case, {}).setdefault(peer, []).append(cost)
             _say(f"turn {len(costs[case][peer])}: {peer}: {case}: {cost.wall:.2f} s")
-    result = Result(
-        machine=machine(),
-        date=datetime.now(timezone.utc).date().isoformat(),
-        versions=versions(),
-        load=(load, os.getloadavg()[0]),
-        runs=arguments.runs,
-        figures={case: costs[case] for case in CASES if case in costs},
-    )
-    RESULTS.write_text(result.to_json(), "utf-8")
-    PLOT.write_text(plot(result), "utf-8")
-    print("\n".join([*summary(result), "", *details(result)]))
+        # Before anything is taken down, which can fail too.
+        result = Result(
+            machine=machine(),
+            date=datetime.now(timezone.utc).date().isoformat(),
+            versions=versions(),
+            load=(load, os.getloadavg()[0]),
+            runs=arguments.runs,
+            figures={case: costs[case] for case in CASES if case in costs},
+        )
+        RESULTS.write_text(result.to_json(), "utf-8")
+        PLOT.write_text(plot(result), "utf-8")
+        print("\n".join([*summary(result), "", *details(result)]))
 
 
 def _peers(

@@ -108,7 +108,7 @@ def docker_engine(folder: Path) -> Iterator[Engine | None]:
             yield engine if _answers(engine, process) else None
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
 
 
 def _answers(engine: Engine, process: subprocess.Popen[bytes]) -> bool:
