@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import uv
+from tests.case import Case
 
-__all__ = ["VERSIONS", "Flytekit", "Project", "Task", "image_spec", "install", "workflow"]
+__all__ = ["VERSIONS", "Flytekit", "Project", "Task", "image_spec", "install", "project_of", "workflow"]
 
 VERSIONS = ("1.15.4", "1.16.31")
 """The oldest that is served, and the newest that was there when this was written."""
@@ -162,3 +163,14 @@ class Project:
         """The values in a file of literals."""
         values: dict[str, Any] = json.loads(self.succeed("python", _PROTOBUFS, "outputs", str(path)))
         return values
+
+
+def project_of(case: Case, flytekit: Flytekit) -> Project:
+    """A project with the sources of packages on loopback, where there is neither docker nor an engine that answers."""
+    folder = case.folder / "project"
+    folder.mkdir()
+    nowhere = dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), "unix:///nowhere")
+    environ = {**case.environ, **nowhere, "CONTAINERD_ADDRESS": "/nowhere"}
+    made = Project(flytekit, folder, {**environ, "PATH": str(flytekit.folder / "bin")})
+    made.write("wf/__init__.py", "")
+    return made
