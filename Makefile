@@ -1,5 +1,5 @@
 # `make test` and `make demo` need nothing but python3 and, for the programs that judge, Debian and root.
-.PHONY: demo test unit check format setup bench bench-api bench-registry bench-plan docs lock
+.PHONY: demo test unit check format setup bench bench-readme bench-api bench-plan docs lock
 
 test: check docs  ## everything: style, types, documentation, unit and integration tests
 	.venv/bin/python -m pytest -n auto --dist loadfile
@@ -19,14 +19,16 @@ format: setup
 demo: setup  ## build examples/quickstart, run a task in it, print its Image
 	scripts/demo
 
-bench: setup  ## measured against docker build or buildah, in one run
-	.venv/bin/python -m benchmarks.run
+# RUNS=3, CASE="cold edited", PEER="taskimage docker", BIG=5 (GB) choose.
+bench: setup  ## every case, here and with docker, buildah and skopeo, in one run
+	.venv/bin/python -m benchmarks.run $(if $(RUNS),--runs $(RUNS)) $(if $(CASE),--case $(CASE)) \
+	    $(if $(PEER),--peer $(PEER)) $(if $(BIG),--big $(BIG))
+
+bench-readme: setup  ## the figures of the last `make bench`, into the README
+	.venv/bin/python -m benchmarks.report
 
 bench-api: setup  ## Image and Reference, measured against flytekit and docker-image-py, in one run
 	.venv/bin/python -m benchmarks.api
-
-bench-registry: setup  ## push, pull and copy, measured against skopeo, in one run
-	.venv/bin/python -m benchmarks.registry
 
 bench-plan: setup  ## a year of 1,000 images, simulated: what a registry stores and machines pull
 	.venv/bin/python -m benchmarks.plan.run

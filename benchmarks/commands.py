@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+__all__ = ["Command", "CommandFailed", "Usage", "measured", "run"]
 
 # Linux counts the memory of whoever starts a program as that program's, so something small starts them.
 _STOPWATCH = """
@@ -23,26 +26,39 @@ sys.exit(os.waitstatus_to_exitcode(status) != 0)
 """
 
 
-class Cost(NamedTuple):
-    """Seconds on the wall and of CPU, and the most memory that was resident, in MB."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is run, and the variables that it gets beside those of the benchmark."""
+
+    words: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class CommandFailed(Exception):
+    """A command ended with an error, and this is what it said."""
+
+
+class Usage(NamedTuple):
+    """Seconds on the wall and of CPU, and the most memory that one process had resident, in MB."""
 
     wall: float
     cpu: float
     memory: float
 
 
-def measured(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
-    """What ``command`` costs, its own children included."""
-    told = run([sys.executable, "-I", "-S", "-c", _STOPWATCH, *command], environment)
+def measured(command: Command) -> Usage:
+    """What ``command`` takes, its own children included."""
+    told = run(Command([sys.executable, "-I", "-S", "-c", _STOPWATCH, *command.words], command.environment))
     wall, cpu, kibibytes = json.loads(told)
-    return Cost(round(wall, 3), round(cpu, 3), round(kibibytes * 1024 / 1e6, 1))
+    return Usage(wall, cpu, kibibytes * 1024 / 1e6)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], *, check: bool = True) -> str:
-    """What ``command`` writes; where it fails, this program ends with what it says."""
+def run(command: Command, *, check: bool = True) -> str:
+    """What ``command`` writes. Raises CommandFailed."""
     done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+        command.words,
+        env={**os.environ, **command.environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if check and done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        raise CommandFailed(f"{' '.join(command.words)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return done.stdout

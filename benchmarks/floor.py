@@ -1,102 +1,121 @@
-"""What moving an image takes at the very least: `push LAYOUT HOST` or `pull HOST LAYOUT`, blobs in eight threads.
+"""What a case takes at the very least: `floor.py JOB HOST FOLDER` does what the JSON file JOB says, in eight threads.
 
-Read, hash and send, or receive, hash and write; no errors, no credentials, no waiting for the disk.
+Inputs are fetched, hashed and written to FOLDER, blobs are read, hashed and sent to the registry HOST, or received, hashed
+and written; nothing is resolved, converted or waited for on the disk, no error is looked after.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPResponse
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 REPOSITORY = "/v2/floor"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 BLOCK = 1 << 18
 
 
-def push(layout: Path, host: str) -> None:
-    """The first image of ``layout`` is at ``host``."""
-    digest = json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"]
-    manifest = _path(layout, digest).read_bytes()
+class Floor:
+    """A job with a registry and a folder."""
 
-    def send(blob: dict[str, Any]) -> None:
-        connection = HTTPConnection(host, blocksize=BLOCK)
-        there = _asked(connection, "POST", f"{REPOSITORY}/blobs/uploads/", headers={"Content-Length": "0"})
-        there.read()
-        address = there.headers["Location"].removeprefix(f"http://{host}")
+    def __init__(self, job: dict[str, Any], host: str, folder: Path) -> None:
+        self._job = job
+        self._host = host
+        self._folder = folder
+        self._own = threading.local()
+        self._trust = ssl.create_default_context() if job["fetch"] else None
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def work(self) -> None:
+        """Do it."""
+        job = self._job
+        tasks: list[tuple[int, Callable[[], None]]] = [
+            *((one["size"], partial(self._fetch, one["url"], one["sha256"])) for one in job["fetch"]),
+            *((one["size"], partial(self._send, one["sha256"], one["size"])) for one in job["push"]),
+            *((one["size"], partial(self._fetch, f"http://{self._host}{REPOSITORY}/blobs/sha256:{one['sha256']}", one["sha256"]))
+              for one in job["pull"]),
+        ]  # fmt: skip
+        with ThreadPoolExecutor(8) as threads:
+            for done in [threads.submit(task) for _, task in sorted(tasks, key=lambda one: -one[0])]:
+                done.result()
+        for manifest in job["manifests"]:
+            self._name(manifest)
+        for manifest in job["exists"]:
+            self._asked(
+                "HEAD",
+                f"http://{self._host}{REPOSITORY}/manifests/sha256:{manifest}",
+                headers={"Accept": MANIFEST},
+            ).read()
+
+    def _fetch(self, url: str, sha256: str) -> None:
         hashing = hashlib.sha256()
-        _asked(
-            connection,
-            "PUT",
-            f"{address}&digest={blob['digest']}",
-            body=_read(_path(layout, blob["digest"]), hashing),
-            headers={"Content-Length": str(blob["size"])},
-        )
-        _compare(hashing, blob)
-
-    _each(send, manifest)
-    path = f"{REPOSITORY}/manifests/v1"
-    _asked(HTTPConnection(host), "PUT", path, body=manifest, headers={"Content-Type": MANIFEST})
-
-
-def pull(host: str, layout: Path) -> None:
-    """The blobs of the image at ``host`` are files in ``layout``."""
-    (layout / "blobs" / "sha256").mkdir(parents=True)
-    headers = {"Accept": MANIFEST}
-    manifest = _asked(HTTPConnection(host), "GET", f"{REPOSITORY}/manifests/v1", headers=headers).read()
-
-    def receive(blob: dict[str, Any]) -> None:
-        connection = HTTPConnection(host, blocksize=BLOCK)
-        answer = _asked(connection, "GET", f"{REPOSITORY}/blobs/{blob['digest']}")
-        hashing = hashlib.sha256()
-        with _path(layout, blob["digest"]).open("wb") as file:
+        answer = self._asked("GET", url)
+        with (self._folder / sha256).open("wb") as file:
             while chunk := answer.read(BLOCK):
                 hashing.update(chunk)
                 file.write(chunk)
-        _compare(hashing, blob)
+        _compare(hashing.hexdigest(), sha256)
 
-    _each(receive, manifest)
+    def _send(self, sha256: str, size: int) -> None:
+        there = self._asked(
+            "POST", f"http://{self._host}{REPOSITORY}/blobs/uploads/", headers={"Content-Length": "0"}
+        )
+        there.read()
+        hashing = hashlib.sha256()
+        address = f"{there.headers['Location']}&digest=sha256:{sha256}"
+        headers = {"Content-Length": str(size)}
+        self._asked("PUT", address, body=self._read(sha256, hashing), headers=headers).read()
+        _compare(hashing.hexdigest(), sha256)
+
+    def _name(self, sha256: str) -> None:
+        url = f"http://{self._host}{REPOSITORY}/manifests/sha256:{sha256}"
+        self._asked(
+            "PUT", url, body=self._blob(sha256).read_bytes(), headers={"Content-Type": MANIFEST}
+        ).read()
+
+    def _asked(self, method: str, url: str, **more: Any) -> HTTPResponse:
+        parts = urlsplit(url)
+        connection = self._connection(parts.scheme, parts.netloc)
+        connection.request(method, f"{parts.path}?{parts.query}" if parts.query else parts.path, **more)
+        answer = connection.getresponse()
+        if answer.status >= 300:
+            raise SystemExit(f"{method} {parts.path}: {answer.status} {answer.read()!r}")
+        return answer
+
+    def _connection(self, scheme: str, host: str) -> HTTPConnection:
+        known: dict[str, HTTPConnection] = self._own.__dict__
+        if host not in known:
+            known[host] = (
+                HTTPSConnection(host, context=self._trust, blocksize=BLOCK)
+                if scheme == "https"
+                else HTTPConnection(host, blocksize=BLOCK)
+            )
+        return known[host]
+
+    def _read(self, sha256: str, hashing: Any) -> Iterator[bytes]:
+        with self._blob(sha256).open("rb") as file:
+            while chunk := file.read(BLOCK):
+                hashing.update(chunk)
+                yield chunk
+
+    def _blob(self, sha256: str) -> Path:
+        return Path(self._job["layout"]) / "blobs" / "sha256" / sha256
 
 
-def _each(work: Any, manifest: bytes) -> None:
-    document = json.loads(manifest)
-    blobs = sorted([document["config"], *document["layers"]], key=lambda blob: -blob["size"])
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(work, blobs))
-
-
-def _asked(connection: HTTPConnection, method: str, path: str, **more: Any) -> HTTPResponse:
-    connection.request(method, path, **more)
-    answer = connection.getresponse()
-    if answer.status >= 300:
-        raise SystemExit(f"{method} {path}: {answer.status} {answer.read()!r}")
-    return answer
-
-
-def _read(path: Path, hashing: Any) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(BLOCK):
-            hashing.update(chunk)
-            yield chunk
-
-
-def _compare(hashing: Any, blob: dict[str, Any]) -> None:
-    if hashing.hexdigest() != blob["digest"].removeprefix("sha256:"):
-        raise SystemExit(f"other bytes came than those of {blob['digest']}")
-
-
-def _path(layout: Path, digest: str) -> Path:
-    return layout / "blobs" / "sha256" / digest.removeprefix("sha256:")
+def _compare(got: str, wanted: str) -> None:
+    if got != wanted:
+        raise SystemExit(f"other bytes came than those of sha256:{wanted}")
 
 
 if __name__ == "__main__":
-    job, here, there = sys.argv[1:]
-    if job == "push":
-        push(Path(here), there)
-    else:
-        pull(here, Path(there))
+    file, host, folder = sys.argv[1:]
+    Floor(json.loads(Path(file).read_bytes()), host, Path(folder)).work()

@@ -40,6 +40,7 @@ class DockerRegistry:
             free.bind(("127.0.0.1", 0))
             self.host = f"127.0.0.1:{free.getsockname()[1]}"
         self.scheme = "https" if "REGISTRY_HTTP_TLS_KEY" in environ else "http"
+        self.access_log = folder / "access.log"
         self._settings = folder / "registry.yml"
         self._settings.write_text("version: 0.1\nlog: {level: error}\n")
         self._environ = {
@@ -59,10 +60,11 @@ class DockerRegistry:
 
     def start(self) -> None:
         """Run it, and wait until it listens."""
-        self._process = subprocess.Popen(
-            ["docker-registry", "serve", self._settings],
-            env=self._environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        with self.access_log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["docker-registry", "serve", self._settings],
+                env=self._environ, stdout=log, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
         address, _, port = self.host.rpartition(":")
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection((address, int(port)), 1):

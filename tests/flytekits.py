@@ -6,34 +6,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import uv
+from tests.case import Case
 
-__all__ = ["VERSIONS", "Flytekit", "Project", "image_spec", "install", "workflow"]
+__all__ = ["VERSIONS", "Flytekit", "Project", "Task", "image_spec", "install", "project_of", "workflow"]
 
 VERSIONS = ("1.15.4", "1.16.31")
 """The oldest that is served, and the newest that was there when this was written."""
 
 _ROOT = Path(__file__).parents[1]
-
-# Prints the image of each task of a package that `pyflyte package` or `serialize` wrote, by the task's name.
-_IMAGES = """\
-import io, json, pathlib, sys, tarfile
-from flyteidl.admin.task_pb2 import TaskSpec
-path = pathlib.Path(sys.argv[1])
-if path.is_dir():
-    files = [part.read_bytes() for part in sorted(path.glob("*_1.pb"))]
-else:
-    with tarfile.open(path) as tar:
-        files = [tar.extractfile(name).read() for name in tar.getnames() if name.endswith("_1.pb")]
-specs = [TaskSpec.FromString(data) for data in files]
-print(json.dumps({spec.template.id.name: spec.template.container.image for spec in specs}))
-"""
-
+_PROTOBUFS = str(_ROOT / "tests" / "integration" / "flytekit_protobufs.py")
 
 # Of what `Case` has the packages of, so that it is built in a moment.
 _FIELDS: Mapping[str, Any] = {
@@ -92,15 +79,24 @@ class Flytekit:
         return str(self.folder / "bin" / name)
 
 
-def install(version: str, folder: Path) -> Flytekit:
-    """A new environment with flytekit ``version`` in ``folder``, for the Python that runs."""
+def install(version: str, folder: Path, *packages: str) -> Flytekit:
+    """A new environment with flytekit ``version``, and ``packages``, in ``folder``, for the Python that runs."""
     uv_command = uv.find_uv_bin()
     for words in (
         ("venv", "--quiet", "--no-project", "--no-config", "--python", sys.executable, str(folder)),
-        ("pip", "install", "--quiet", "--no-config", "--python", str(folder), f"flytekit=={version}", str(_ROOT)),
+        ("pip", "install", "--quiet", "--no-config", "--python", str(folder), f"flytekit=={version}", *packages, str(_ROOT)),
     ):  # fmt: skip
         subprocess.run([uv_command, *words], check=True, capture_output=True)
     return Flytekit(version, folder)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a container of a task is started with; ``words`` have the places that a cluster fills in."""
+
+    image: str
+    words: Sequence[str]
+    environ: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -118,21 +114,24 @@ class Project:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def __call__(self, program: str, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, program: str, *words: str, stdin: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         """What came of a program of the environment, run in the folder."""
         return subprocess.run(
             [self.flytekit.program(program), *words],
             cwd=self.folder,
             env={"PATH": os.environ["PATH"], **self.environ, **environ},
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,
             timeout=600,
         )
 
-    def succeed(self, program: str, *words: str, **environ: str) -> str:
+    def succeed(self, program: str, *words: str, stdin: str = "", **environ: str) -> str:
         """What a program prints on standard output; it succeeds."""
-        done = self(program, *words, **environ)
+        done = self(program, *words, stdin=stdin, **environ)
         assert done.returncode == 0, f"{program} {' '.join(words)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -149,5 +148,29 @@ class Project:
 
     def images(self, package: Path) -> dict[str, str]:
         """The image of each task in a package, or in a folder of protobufs, by the task's name."""
-        images: dict[str, str] = json.loads(self.succeed("python", "-c", _IMAGES, str(package)))
-        return images
+        return {name: task.image for name, task in self.tasks(package).items()}
+
+    def tasks(self, path: Path) -> dict[str, Task]:
+        """The tasks of a package, of a folder of protobufs, or of what a dynamic task wrote, by their names."""
+        found = json.loads(self.succeed("python", _PROTOBUFS, "tasks", str(path)))
+        return {name: Task(**fields) for name, fields in found.items()}
+
+    def write_inputs(self, path: Path, values: Mapping[str, Any]) -> None:
+        """A file of literals: texts, numbers and lists, by their names."""
+        self.succeed("python", _PROTOBUFS, "inputs", str(path), stdin=json.dumps(values))
+
+    def read_outputs(self, path: Path) -> dict[str, Any]:
+        """The values in a file of literals."""
+        values: dict[str, Any] = json.loads(self.succeed("python", _PROTOBUFS, "outputs", str(path)))
+        return values
+
+
+def project_of(case: Case, flytekit: Flytekit) -> Project:
+    """A project with the sources of packages on loopback, where there is neither docker nor an engine that answers."""
+    folder = case.folder / "project"
+    folder.mkdir()
+    nowhere = dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), "unix:///nowhere")
+    environ = {**case.environ, **nowhere, "CONTAINERD_ADDRESS": "/nowhere"}
+    made = Project(flytekit, folder, {**environ, "PATH": str(flytekit.folder / "bin")})
+    made.write("wf/__init__.py", "")
+    return made

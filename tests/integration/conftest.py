@@ -14,7 +14,7 @@ import pytest
 from tests.archives import make_deb, member, tar_of
 from tests.case import Case
 from tests.command import SPEC, Command, Quickstart
-from tests.flytekits import VERSIONS, Flytekit, Project, install
+from tests.flytekits import VERSIONS, Flytekit, Project, install, project_of
 
 
 @pytest.fixture(scope="session")
@@ -68,15 +68,8 @@ def flytekit_installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.
 
 @pytest.fixture
 def project(flytekit_installed: Flytekit, case: Case) -> Project:
-    """A project with the sources of packages on loopback, where there is neither docker nor an engine that answers."""
-    folder = case.folder / "project"
-    folder.mkdir()
-    nowhere = dict.fromkeys(("DOCKER_HOST", "CONTAINER_HOST"), "unix:///nowhere")
-    environ = {**case.environ, **nowhere, "CONTAINERD_ADDRESS": "/nowhere"}
-    programs = str(flytekit_installed.folder / "bin")
-    made = Project(flytekit_installed, folder, {**environ, "PATH": programs})
-    made.write("wf/__init__.py", "")
-    return made
+    """A project with one of them, and with the sources of packages on loopback."""
+    return project_of(case, flytekit_installed)
 
 
 @pytest.fixture

@@ -140,6 +140,21 @@ def test_a_file_of_yaml_is_built_too(project: Project, registry: Registry) -> No
     assert str(registry.manifest("demo", project.python(program)).digest) == image.partition("@")[2]
 
 
+def test_a_file_of_yaml_is_registered_as_its_lock_has_it(
+    project: Project, registry: Registry, case: Case
+) -> None:
+    """As in a CI job: what `taskimage build --locked` has pushed is found under flytekit's own tag, and not built again."""
+    case.spec_path = project.folder / "image.yaml"
+    case.spec(registry=registry.host, builder="taskimage")
+    case.lock()
+    case.index.add("demo", "2.0", files={"demo.py": b"x = 2\n"})
+    project.write("wf/flow.py", "from flytekit import task\n\n\n@task\ndef t() -> None: ...\n")
+    locked = case.build().partition("@")[2]
+    pushes = [one for one in registry.requests if one.method == "PUT"]
+    assert packaged(project, "--image", "image.yaml").partition("@")[2] == locked
+    assert [one for one in registry.requests if one.method == "PUT"] == pushes
+
+
 def test_flytekit_is_added_in_the_version_that_the_host_has(
     project: Project, registry: Registry, case: Case
 ) -> None:

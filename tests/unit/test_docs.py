@@ -7,10 +7,14 @@ import importlib
 import inspect
 import os
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import yaml
 
 import taskimage
 from taskimage.testing import Registry
@@ -79,6 +83,48 @@ def test_the_first_page_leads_to_every_other() -> None:
     linked = set(re.findall(r"\]\(([\w-]+\.md)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
     listed = re.findall(r"^  - (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert linked | {"index.md"} == set(listed) == {page.name for page in PAGES}
+
+
+def shown_commands(page: Path) -> Iterator[list[str]]:
+    """Each `taskimage` command of a page, without that word: at a prompt, in a step of a CI job, in a container."""
+    for language, text, _ in blocks(page):
+        if language == "console":
+            lines = [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
+        elif language == "yaml":
+            lines = [line for value in _commands(yaml.safe_load(text)) for line in value.splitlines()]
+        else:
+            continue
+        for line in lines:
+            found = re.search(r"(?:^|[|&;] *)taskimage ([^|&;<>]*)", line)
+            if found:
+                yield shlex.split(found[1], comments=True)
+
+
+def _commands(document: Any) -> Iterator[str]:
+    """What a document of YAML has run: `run` of GitHub's steps, `command` of Kubernetes's containers."""
+    if isinstance(document, list):
+        for part in document:
+            yield from _commands(part)
+    elif isinstance(document, dict):
+        if isinstance(run := document.get("run"), str):
+            yield run
+        if isinstance(command := document.get("command"), list):
+            yield shlex.join(command)
+        for value in document.values():
+            yield from _commands(value)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_a_page_are_ones_that_there_are(page: Path) -> None:
+    """With the options and arguments that they have."""
+    for command, *words in shown_commands(page):
+        own = words[: words.index("--")] if "--" in words else words
+        importlib.import_module(f"taskimage.cli.{command}").parser().parse(own)
+
+
+@pytest.mark.parametrize("name", ["from-docker.md", "in-the-cluster.md"])
+def test_the_guides_show_commands(name: str) -> None:
+    assert len(list(shown_commands(ROOT / "docs" / name))) >= 2
 
 
 def test_every_chosen_deviation_has_an_example() -> None:

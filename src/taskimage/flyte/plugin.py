@@ -25,6 +25,7 @@ NAME = "taskimage"
 
 _OLDEST, _NEWEST = (1, 15, 4), (1, 16)
 _KNOWN = "1.15.4 to 1.16"
+_KNOWS_DIGESTS = (1, 16, 24)  # in templates
 
 # flytekit takes the builder with the highest one for a spec that names none: its own have 0 and 1, envd's 5, Union's 10.
 _ONLY_BY_NAME, _IN_PLACE_OF_DOCKER, _FIRST = -1, 2, 100
@@ -57,7 +58,10 @@ class Plugin:
             raise ClickException(self._problem)
         if self._made is None:
             from taskimage.flyte.builder import Builder
+            from taskimage.flyte.templates import mend
 
+            if _numbers(sys.modules["flytekit"].__version__) < _KNOWS_DIGESTS:
+                mend()
             self._made = Builder()
         return self._made
 
@@ -66,12 +70,16 @@ def unsupported(version: str) -> str | None:
     """What is to be said of a flytekit of this version; None when it is served."""
     if "dev" in version:
         return None  # of a checkout, which says "0.0.0+develop" when it does not know better
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+    numbers = _numbers(version)
     if numbers < _OLDEST:
         return f"flytekit {version} is too old for the image builder {NAME!r}, which serves {_KNOWN}: upgrade flytekit"
     if numbers[:2] > _NEWEST:
         return f"flytekit {version} is newer than the image builder {NAME!r} knows, which serves {_KNOWN}: upgrade taskimage"
     return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def priority(environ: Mapping[str, str]) -> int:
