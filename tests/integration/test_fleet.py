@@ -119,7 +119,7 @@ def test_a_cluster_that_loses_a_worker_makes_the_same_images_as_this_machine(
     first = cluster.add("first")
     cluster.add("second")
     # A wheel that the index keeps back keeps a worker busy until it dies.
-    case.index.stalls = "within"
+    case.index.stalls = "before"
     building = Command(case.home, case.environ).start("build", f"--on=dask:{cluster.address}", *paths)
     try:
         for _ in range(300):

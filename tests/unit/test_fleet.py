@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -293,3 +294,8 @@ def test_a_worker_of_another_version_is_named_with_ours() -> None:
 )
 def test_an_address_that_is_none_is_refused_with_what_one_is(case: Case, address: str) -> None:
     assert "dask:tcp://HOST:PORT" in case.fails(2, "build", "--on", address, str(case.spec_path))
+
+
+def test_without_the_extra_the_error_says_how_to_get_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert "pip install 'taskimage[dask]'" in case.fails(7, "build", ON, str(case.spec_path))
