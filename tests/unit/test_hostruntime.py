@@ -31,8 +31,8 @@ def has(installed: Path, version: str) -> None:
     [
         ("1.15.4", "flytekit==1.15.4"),
         ("1.16.0b1", "flytekit==1.16.0b1"),
-        ("1.16.32.dev3+g1a2b", "flytekit"),
-        ("0.0.0+develop", "flytekit"),
+        ("1.16.32.dev3+g1a2b", "flytekit>=1.15"),
+        ("0.0.0+develop", "flytekit>=1.15"),
     ],
 )
 def test_it_is_the_host_s_version_unless_no_index_has_it(
@@ -47,7 +47,7 @@ def test_nothing_is_added_where_nothing_is_missing() -> None:
 
 
 def test_where_the_host_has_none_the_index_decides() -> None:
-    assert runtime_requirement(_wants("flytekit")) == ("flytekit",)
+    assert runtime_requirement(_wants("flytekit")) == ("flytekit>=1.15",)
 
 
 def test_a_resolution_is_not_that_of_another_environment(case: Case, installed: Path) -> None:
