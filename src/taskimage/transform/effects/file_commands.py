@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from taskimage.transform.deb.layout import MERGED
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
@@ -58,7 +59,8 @@ class Files:
         for word in words:
             place = self.tree.place(word) if word.startswith("/") else None
             entry = self.tree.get(place) if place else None
-            if entry is None or entry.kind == "dir":
+            # The links of the merged /usr stay, whatever a script thinks of them: programs are found through them.
+            if entry is None or entry.kind == "dir" or entry.path in MERGED:
                 continue
             # On a first installation nothing is left over from before; files that packages ship must stay.
             # A link among them is a setting: fontconfig's, for one.
