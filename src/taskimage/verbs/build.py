@@ -64,33 +64,21 @@ def build_ordered(
 
     Images that are built at one time share a ``workshop``.
     """
+    force = force or wanted.loaded.spec.forced
+    build = partial(build_ordered, tools, force=force, push=push, cached=cached, verify=verify)
     if workshop is None:
         made: list[Built] = []
         with Workshop() as own:
-            build = partial(
-                build_ordered, tools, force=force, push=push, keep=keep, cached=cached, verify=verify,
-                workshop=own,
-            )  # fmt: skip
             # A crew stops all that is done for it.
-            Crew.run(lambda order: made.append(build(order)), [wanted])
+            Crew.run(lambda order: made.append(build(order, keep=keep, workshop=own)), [wanted])
         return made[0]
     destination = _destination(tools, wanted, workshop, push=push, cached=cached)
-    force = force or wanted.loaded.spec.forced
     asked = None if force or verify else destination
 
     def based(order: Order) -> Order:
         if order.base is None:
             return order
-        base = build_ordered(
-            tools,
-            order.base,
-            force=force,
-            push=push,
-            keep=True,
-            cached=cached,
-            verify=verify,
-            workshop=workshop,
-        )
+        base = build(order.base, keep=True, workshop=workshop)
         return replace(order, made=f"{order.base.fqn}@{base.root.digest}")
 
     # The tag that flytekit gives is known before anything is resolved, and means whatever it names there.

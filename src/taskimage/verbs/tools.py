@@ -177,15 +177,13 @@ class Tools:
         """The Python package indexes; the secrets that the spec names let it into them, and nobody else anywhere."""
         from taskimage.adapters.pypi import PyPI
 
-        if not self.secrets:
-            return PyPI(
-                self.store, self.http, offline=self.offline, listener=self.listener, hold=self.together
-            )
-        from taskimage.adapters.http import Http
-        from taskimage.adapters.pypi.secrets import with_secrets
+        http, environ = self.http, None
+        if self.secrets:
+            from taskimage.adapters.http import Http
+            from taskimage.adapters.pypi.secrets import with_secrets
 
-        environ = with_secrets(self.secrets, os.environ)
-        http = Http(environ, offline=self.offline)
+            environ = with_secrets(self.secrets, os.environ)
+            http = Http(environ, offline=self.offline)
         return PyPI(
             self.store,
             http,
