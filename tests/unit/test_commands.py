@@ -11,6 +11,7 @@ from tests.case import Case
 from taskimage.adapters.sandbox.bubblewrap import Bubblewrap
 from taskimage.adapters.sandbox.namespaces import Namespaces
 from taskimage.model.digest import Digest
+from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.plan import LayerPlan
 from taskimage.verbs import administration
@@ -52,13 +53,13 @@ def test_what_they_do_not_see_is_not(other: dict[str, Any]) -> None:
 @pytest.fixture
 def amd64(monkeypatch: pytest.MonkeyPatch) -> None:
     """The host is what the archive of these tests is for."""
-    monkeypatch.setattr(administration, "host_machine", lambda: "x86_64")
+    monkeypatch.setattr(administration, "host_linux", lambda: Platform("linux", "amd64"))
 
 
 def test_another_architecture_is_refused_with_the_way_out_and_before_packages_are_fetched(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(administration, "host_machine", lambda: "aarch64")
+    monkeypatch.setattr(administration, "host_linux", lambda: Platform("linux", "arm64"))
     case.spec(commands=["ls"])
     said = case.fails(7)
     assert "image.yaml:" in said

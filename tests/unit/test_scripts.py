@@ -146,7 +146,7 @@ def test_what_an_image_is_made_for_is_kept(path: str) -> None:
 @pytest.fixture
 def script(case: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
     """An archive whose package does something that nobody knows."""
-    monkeypatch.setattr(administration, "host_machine", lambda: "x86_64")
+    monkeypatch.setattr(administration, "host_linux", lambda: Platform("linux", "amd64"))
     case.publish({"tool": make_deb({}, Package="tool", scripts={"postinst": UNKNOWN})})
     case.spec()
     return case
@@ -171,7 +171,7 @@ def test_where_there_is_no_sandbox_both_ways_out_are_told(
 def test_on_another_architecture_both_ways_out_are_told(
     script: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(administration, "host_machine", lambda: "aarch64")
+    monkeypatch.setattr(administration, "host_linux", lambda: Platform("linux", "arm64"))
     said = script.fails(7)
     assert "they are for linux/amd64, and this host is" in said
     assert "build on a linux/amd64 host and push there" in said

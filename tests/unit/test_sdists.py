@@ -14,6 +14,7 @@ from taskimage.adapters.sandbox.namespaces import Namespaces
 from taskimage.model.digest import Digest
 from taskimage.model.lock import SdistPin, WheelPin
 from taskimage.model.lockfile import dumps, loads
+from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import unserved
 from taskimage.verbs import sdists
@@ -24,7 +25,7 @@ ALLOWED = {"taskimage": {"runtime": "none", "bytecode": False, "build_sdists": [
 @pytest.fixture
 def old(case: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
     """The index has ``old`` as an sdist alone, and the spec allows it; the host is what the archive is for."""
-    monkeypatch.setattr(sdists, "host_machine", lambda: "x86_64")
+    monkeypatch.setattr(sdists, "host_linux", lambda: Platform("linux", "amd64"))
     file, data = make_sdist("old", "1.0", {"setup.py": b""})
     case.index.files[file] = data
     case.spec(packages=["demo", "old"], builder_options=ALLOWED)
@@ -34,7 +35,7 @@ def old(case: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
 def test_a_host_of_another_architecture_is_told_before_anything_is_fetched_for_it(
     old: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdists, "host_machine", lambda: "aarch64")
+    monkeypatch.setattr(sdists, "host_linux", lambda: Platform("linux", "arm64"))
     for command in ("lock", "build"):
         said = old.fails(7, command, str(old.spec_path))
         assert "no wheel of 'old==1.0', and it cannot be built here" in said

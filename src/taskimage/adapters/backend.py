@@ -6,16 +6,16 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from taskimage.adapters import wheel_backend
-from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume
+from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume, captured
 from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import ExecutionConfig
-from taskimage.model.shown import last_lines
+from taskimage.model.shown import ending, last_lines
 from taskimage.transform.runtime import CONDA, environment_of_commands
 from taskimage.transform.sdist import BuildSystem
 from taskimage.transform.tarheader import MTIME
@@ -76,10 +76,7 @@ class Backend:
 
         Raises CannotBuild with the last lines of a build that fails, KeyboardInterrupt for one that was interrupted.
         """
-        said = job.scratch.with_name("output")
-        with said.open("wb") as output:
-            ended = sandbox.run(replace(job, output=output.fileno()))
-        _expect_done(ended, said.read_text("utf-8", "replace"))
+        _expect_done(*captured(sandbox, job, job.scratch.with_name("output")))
         out = job.volumes[0].source / "out"
         requires = out / "requires.json"
         if _is_plain(requires):
@@ -137,16 +134,13 @@ _HINTS: Final = (
 
 
 def _expect_done(ended: Ended, said: str) -> None:
-    if ended.code == 130:
-        raise KeyboardInterrupt  # the terminal's Ctrl-C reaches the build by itself
     if ended.reason:
         raise CannotBuild(ended.reason)
     if ended.code == 0:
         return
-    lines = last_lines(said)
-    hints = [hint for pattern, hint in _HINTS if re.search(pattern, "\n".join(lines), re.IGNORECASE)]
-    message = f"its build ended with exit code {ended.code}" + (". Its last lines:" if lines else "")
+    shown = "\n".join(last_lines(said))
+    hints = [hint for pattern, hint in _HINTS if re.search(pattern, shown, re.IGNORECASE)]
     raise CannotBuild(
-        "\n  ".join([message, *lines]),
+        ending(f"its build ended with exit code {ended.code}", said),
         hint=next(iter(hints), "choose a version or another package that has a wheel"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["last_lines", "shown"]
+__all__ = ["ending", "last_lines", "shown"]
 
 # The part of a URL before its host (RFC 3986, 3.2.1), which may hold a password.
 _USERINFO = re.compile(r"//[^/@\s]*@")
@@ -33,3 +33,9 @@ def last_lines(said: str, *, most: int = 20) -> list[str]:
     """
     text = "".join(character for character in said if character.isprintable() or character in "\n\t")
     return text.splitlines()[-most:]
+
+
+def ending(message: str, said: str) -> str:
+    """``message``, and below it how what a program ``said`` ends."""
+    lines = last_lines(said)
+    return "\n  ".join([message + (". Its last lines:" if lines else ""), *lines])

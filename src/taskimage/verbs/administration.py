@@ -8,23 +8,22 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from taskimage.adapters.changes import changes, is_kept
 from taskimage.adapters.rootfs import Owners, inside, unpack
-from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume, find_sandbox, name_service
-from taskimage.adapters.specfiles import host_machine
+from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume, captured, find_sandbox, name_service
+from taskimage.adapters.specfiles import host_linux
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import Platform
-from taskimage.model.shown import last_lines
 from taskimage.transform.entry import Entry
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.tools import Tools
 
-__all__ = ["Administration", "administer", "ending", "sandbox_for"]
+__all__ = ["Administration", "administer", "sandbox_for"]
 
 _ENVIRONMENT: Final = {
     "HOME": "/root",
@@ -37,19 +36,13 @@ _ENVIRONMENT: Final = {
 def sandbox_for(platform: Platform) -> Sandbox:
     """The sandbox in which root administers an image for ``platform``. Raises CannotBuild where there is none."""
     system = sys.platform
-    here = Platform.parse(f"linux/{host_machine()}")
+    here = host_linux()
     if system != "linux" or not here.serves(platform):
         raise CannotBuild(
             f"they are for {platform}, and this host is {here if system == 'linux' else system}",
             hint=f"build on a {platform} host and push there: other hosts find the layer in the registry",
         )
     return find_sandbox(overlay=True, administers=True)
-
-
-def ending(message: str, said: str) -> str:
-    """``message``, and below it how what was ``said`` ends."""
-    lines = last_lines(said)
-    return "\n  ".join([message + (". Its last lines:" if lines else ""), *lines])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +83,13 @@ class Administration:
             stopped=stopped,
         )
         mounted = [inside(self.root, volume.target) for volume in job.volumes]
-        output = self.folder / "output"
-        with output.open("wb") as file:
-            ended = self.sandbox.run(replace(job, output=file.fileno()))
-        if ended.code == 130:
-            raise KeyboardInterrupt  # the terminal's Ctrl-C reaches what runs by itself
+        ended, said = captured(self.sandbox, job, self.folder / "output")
         whole = job.copied.exists()
         changed: tuple[Entry, ...] = ()
         if ended.code == 0:
             after = job.copied if whole else job.upper
             changed = changes(self.root, after, self.owners, whole=whole, mounted=mounted, kept=kept)
-        return ended, output.read_text("utf-8", "replace"), changed
+        return ended, said, changed
 
 
 @contextlib.contextmanager

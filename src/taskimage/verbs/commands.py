@@ -18,11 +18,12 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Done, Started, counted
 from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
+from taskimage.model.shown import ending
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import environment_of_commands
-from taskimage.verbs.administration import administer, ending, sandbox_for
+from taskimage.verbs.administration import administer, sandbox_for
 from taskimage.verbs.make import write
 from taskimage.verbs.tools import Tools
 

@@ -14,6 +14,7 @@ from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Warned
 from taskimage.model.lock import BasePin, CondaPin, WheelPin
 from taskimage.model.oci import LAYER_GZIP, Descriptor
+from taskimage.model.spec.builderoptions import waiving
 from taskimage.transform.assemble import LAYER_KEY, Layer
 from taskimage.transform.deb.layout import Layout
 from taskimage.transform.entry import Entry
@@ -185,10 +186,7 @@ class Maker(contextlib.ExitStack):
 
     def _warn_of_conda(self, name: str, scripts: Sequence[str]) -> None:
         names = ", ".join(f"/{path}" for path in scripts)
-        hint = (
-            f"if the image works without, say so: builder_options: {{taskimage: {{waive_scripts: [{name}]}}}}"
-        )
-        self._tools.listener(Warned(f"{name}: conda would run {names}, which is not done", hint))
+        self._tools.listener(Warned(f"{name}: conda would run {names}, which is not done", waiving([name])))
 
     def _wheels(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         return merged(map(self._wheel, plan.wheels), python=self._lock.python.minor)

@@ -13,7 +13,7 @@ from taskimage.adapters.images.layout import LayoutSource, layout_target
 from taskimage.adapters.images.registry import RegistrySource, RegistryTarget
 from taskimage.adapters.layout import find_in
 from taskimage.model.errors import BadInput
-from taskimage.model.oci import Index, Platform, RawManifest
+from taskimage.model.oci import Index, RawManifest
 from taskimage.model.place import LayoutPlace, Place
 from taskimage.model.reference import Reference
 from taskimage.verbs.tools import Tools
@@ -73,9 +73,9 @@ def for_this_machine(source: Source, root: RawManifest) -> RawManifest:
     """The manifest of ``root``: of several platforms, that of this machine. Raises NotFound."""
     if not isinstance(root.read(where=source.name), Index):
         return root
-    from taskimage.adapters.specfiles import host_machine
+    from taskimage.adapters.specfiles import host_linux
 
-    return chosen(source, root, Platform.parse(f"linux/{host_machine()}"))
+    return chosen(source, root, host_linux())
 
 
 def single(source: Source, root: RawManifest) -> RawManifest:

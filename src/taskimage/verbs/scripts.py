@@ -21,13 +21,15 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Done, Started, counted
 from taskimage.model.oci import Platform
+from taskimage.model.shown import ending
+from taskimage.model.spec.builderoptions import waiving
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.dpkg import ADMIN, record_name
 from taskimage.transform.effects.leftout import is_left_out
 from taskimage.transform.effects.scripts import Unhandled
 from taskimage.transform.entry import Entry, folders_of
 from taskimage.transform.whiteout import WHITEOUT
-from taskimage.verbs.administration import administer, ending, sandbox_for
+from taskimage.verbs.administration import administer, sandbox_for
 from taskimage.verbs.layerfile import written
 from taskimage.verbs.tools import Tools
 
@@ -136,7 +138,7 @@ class Scripts:
             return
         failed = _FAILED.search(said)
         names = [failed[1].partition(":")[0]] if failed else self._packages
-        ways = [_waive(names)]
+        ways = [waiving(names)]
         if missing:
             ways.insert(
                 0,
@@ -153,7 +155,7 @@ class Scripts:
         shown = "".join(
             f"\n  {package}: its {script} {'; '.join(parts)}" for (package, script), parts in reasons.items()
         )
-        ways = "; or ".join(filter(None, (hint, _waive(self._packages))))
+        ways = "; or ".join(filter(None, (hint, waiving(self._packages))))
         return CannotBuild(f"these maintainer scripts {why}{shown}", hint=ways)
 
 
@@ -182,13 +184,6 @@ def _missing(root: Path) -> list[str]:
         path.name.partition(":")[0].removesuffix(".list") for path in (root / ADMIN / "info").glob("*.list")
     }
     return [name for name in _ESSENTIAL if name not in there]
-
-
-def _waive(names: Sequence[str]) -> str:
-    return (
-        "if the image works without, say so: builder_options: "
-        f"{{taskimage: {{waive_scripts: [{', '.join(names)}]}}}}"
-    )
 
 
 def merged(made: Sequence[Entry], changed: Sequence[Entry], there: Collection[str]) -> tuple[Entry, ...]:

@@ -14,13 +14,13 @@ from typing import BinaryIO, Final, cast
 from taskimage.adapters.backend import Backend
 from taskimage.adapters.rootfs import unpack
 from taskimage.adapters.sandbox import Sandbox, find_sandbox
-from taskimage.adapters.specfiles import host_machine
+from taskimage.adapters.specfiles import host_linux
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, TaskImageError
 from taskimage.model.events import Done, Started
 from taskimage.model.lock import PlatformLock, SdistPin, WheelPin
-from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
+from taskimage.model.oci import ExecutionConfig, canonical_json
 from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.transform.builtwheel import normalised
@@ -143,7 +143,7 @@ class SdistBuilder(contextlib.ExitStack):
 
     def _sandbox(self, sdist: WheelPin) -> Sandbox:
         """What it is built in. Raises CannotBuild, with what else can be done, where there is nothing."""
-        platform, here = self._lock.platform, Platform.parse(f"linux/{host_machine()}")
+        platform, here = self._lock.platform, host_linux()
         without = f"there is no wheel of {_named(sdist)}, and it cannot be built here"
         instead = f"choose a version of {sdist.name} or another package that has a wheel, or name an index that has it"
         if not here.serves(platform):

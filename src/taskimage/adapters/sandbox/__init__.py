@@ -12,12 +12,12 @@ from pathlib import Path
 
 from taskimage.adapters.sandbox.bubblewrap import Bubblewrap
 from taskimage.adapters.sandbox.chroot import ChangeRoot
-from taskimage.adapters.sandbox.job import Ended, Job, Sandbox
+from taskimage.adapters.sandbox.job import Ended, Job, Sandbox, captured
 from taskimage.adapters.sandbox.mounts import Volume
 from taskimage.adapters.sandbox.namespaces import Namespaces
 from taskimage.model.errors import CannotBuild
 
-__all__ = ["Ended", "Job", "Sandbox", "Volume", "find_sandbox", "name_service", "require_linux"]
+__all__ = ["Ended", "Job", "Sandbox", "Volume", "captured", "find_sandbox", "name_service", "require_linux"]
 
 
 def require_linux() -> None:

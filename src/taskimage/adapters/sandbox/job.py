@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Final, Protocol
@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Protocol
 from taskimage.adapters.copytree import copy_tree
 from taskimage.adapters.sandbox.mounts import Bind, Overlay, Volume
 
-__all__ = ["ADMINISTRATION", "HOSTNAME", "Ended", "Job", "Sandbox", "places", "watch"]
+__all__ = ["ADMINISTRATION", "HOSTNAME", "Ended", "Job", "Sandbox", "captured", "places", "watch"]
 
 ADMINISTRATION: Final[Mapping[str, int]] = MappingProxyType({
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_KILL": 5, "CAP_SETGID": 6,
@@ -103,6 +103,15 @@ class Sandbox(Protocol):
 
     def run(self, job: Job) -> Ended:
         """Run ``job`` to its end; standard streams and terminal are the caller's."""
+
+
+def captured(sandbox: Sandbox, job: Job, output: Path) -> tuple[Ended, str]:
+    """How ``job`` ended, and what it printed, which is kept in the file ``output``. Raises KeyboardInterrupt."""
+    with output.open("wb") as file:
+        ended = sandbox.run(replace(job, output=file.fileno()))
+    if ended.code == 130:
+        raise KeyboardInterrupt  # the terminal's Ctrl-C reaches what runs by itself
+    return ended, output.read_text("utf-8", "replace")
 
 
 def places(job: Job, *, overlay: bool) -> tuple[Bind | Overlay, ...]:

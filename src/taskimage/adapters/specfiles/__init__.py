@@ -20,6 +20,7 @@ from taskimage.adapters.thispython import loaded_files
 from taskimage.adapters.witness import is_there
 from taskimage.model.errors import BadInput, NotFound, TaskImageError, WrongType
 from taskimage.model.events import Warned
+from taskimage.model.oci import Platform
 from taskimage.model.shown import shown
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE
@@ -32,6 +33,7 @@ __all__ = [
     "LoadedSpec",
     "SpecFiles",
     "collect",
+    "host_linux",
     "host_machine",
     "host_python",
     "load",
@@ -65,6 +67,11 @@ def host_python() -> str:
 def host_machine() -> str:
     """The kernel's name of this host's architecture."""
     return platform.machine()
+
+
+def host_linux() -> Platform:
+    """The platform of images whose programs this host's processor runs. Raises BadInput where there are none."""
+    return Platform.parse(f"linux/{host_machine()}")
 
 
 def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpec:

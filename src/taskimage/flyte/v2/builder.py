@@ -147,10 +147,10 @@ def check_version(installed: str) -> None:
 
 def _platforms(image: Any, recipe: Recipe, *, local: bool) -> Sequence[str]:
     """What the image is wanted for; an engine of this machine can hold and run its own alone."""
-    from taskimage.adapters.specfiles import host_machine
+    from taskimage.adapters.specfiles import host_linux
     from taskimage.model.oci import Platform
 
-    here = Platform.parse(f"linux/{host_machine()}")
+    here = host_linux()
     own = [text for text in image.platform if here.serves(Platform.parse(text))]
     foreign = ", ".join(text for text in image.platform if text not in own)
     if local and not own:

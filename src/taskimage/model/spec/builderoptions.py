@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from taskimage.model.shown import shown
 from taskimage.model.spec.problem import Key, SpecProblem, suggestion
 from taskimage.model.spec.rules import TEXTS, TRUTH, Problems, Rule, both, each, matching, one_of
 
-__all__ = ["BUILDER_OPTIONS", "NAMESPACE", "SWITCHES", "BuilderOptions", "misplaced"]
+__all__ = ["BUILDER_OPTIONS", "NAMESPACE", "SWITCHES", "BuilderOptions", "misplaced", "waiving"]
 
 NAMESPACE = "taskimage"
 # Names that a misspelt suite is compared with; any other name may be a release to come.
@@ -43,6 +43,12 @@ class BuilderOptions:
         """The options that a checked spec's ``builder_options`` hold; defaults for what it leaves out."""
         given = (builder_options or {}).get(NAMESPACE) or {}
         return cls(**{name: value for name, value in given.items() if value is not None})
+
+
+def waiving(names: Iterable[str]) -> str:
+    """What to do about scripts of the packages ``names`` that are not wanted."""
+    switch = f"{{{NAMESPACE}: {{waive_scripts: [{', '.join(names)}]}}}}"
+    return f"if the image works without, say so: builder_options: {switch}"
 
 
 def misplaced(name: object) -> str | None:
