@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import network
-from taskimage.adapters.http.answers import Transient, judge, retry_after, unreachable
+from taskimage.adapters.http.answers import Transient, judge, patiently, retry_after, unreachable
 from taskimage.adapters.http.connections import SECRET_HEADERS, Connections, login_in, redacted
 from taskimage.adapters.store import Pending, Store
 from taskimage.model.digest import Digest
@@ -190,14 +190,7 @@ class Http:
     # -- one request -----------------------------------------------------------------------------------
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
-        for pause in (*self._pauses, None):
-            try:
-                return attempt()
-            except Transient as transient:
-                given_up = pause is None or pause > transient.longest
-                if given_up or not Crew.current().waited(max(pause or 0, transient.after)):
-                    raise transient.error from transient.__cause__
-        raise AssertionError
+        return patiently(attempt, self._pauses)
 
     @contextmanager
     def _opened(

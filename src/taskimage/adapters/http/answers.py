@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import urlsplit
 
+from taskimage.adapters.crew import Crew
 from taskimage.adapters.http.network import is_loopback
 from taskimage.model.errors import BadInput, NotAllowed, NotFound, TaskImageError, Unreachable
 
-__all__ = ["PASSING", "Transient", "judge", "passing", "retry_after", "unreachable"]
+__all__ = ["PASSING", "Transient", "judge", "passing", "patiently", "retry_after", "unreachable"]
+
+T = TypeVar("T")
 
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 _LONGEST_WAIT = 60.0
@@ -33,6 +37,24 @@ class Transient(Exception):
         self.error = error
         self.after = after
         self.longest = longest
+
+
+def patiently(
+    attempt: Callable[[], T], pauses: Iterable[float], *, seen: Callable[[Transient], object] = lambda _: None
+) -> T:
+    """What ``attempt`` gives; where it raises Transient it is made again, after each of ``pauses`` (seconds) in turn.
+
+    ``seen`` gets every failure. Raises the error of the last one, or of one that no further attempt is worth.
+    """
+    for pause in (*pauses, None):
+        try:
+            return attempt()
+        except Transient as transient:
+            seen(transient)
+            given_up = pause is None or pause > transient.longest
+            if given_up or not Crew.current().waited(max(pause or 0, transient.after)):
+                raise transient.error from transient.__cause__
+    raise AssertionError
 
 
 def judge(shown: str, status: int, after: float) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import network
-from taskimage.adapters.http.answers import Transient, retry_after, unreachable
+from taskimage.adapters.http.answers import Transient, patiently, retry_after, unreachable
 from taskimage.adapters.http.connections import SECRET_HEADERS, Connections, redacted
 from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.authorization import Authorization
@@ -151,16 +151,12 @@ class Session:
 
     def patiently(self, attempt: Callable[[], T]) -> T:
         """What ``attempt`` gives; where it raises Transient it is made again, after a pause."""
-        for pause in (*self._pauses, None):
-            try:
-                return attempt()
-            except Transient as transient:
-                if transient.after:
-                    self._quiet_until = max(self._quiet_until, time.monotonic() + transient.after)
-                given_up = pause is None or pause > transient.longest
-                if given_up or not Crew.current().waited(max(pause or 0, transient.after)):
-                    raise transient.error from transient.__cause__
-        raise AssertionError
+        return patiently(attempt, self._pauses, seen=self._noted)
+
+    def _noted(self, transient: Transient) -> None:
+        """Nobody is asked for as long as the registry has said."""
+        if transient.after:
+            self._quiet_until = max(self._quiet_until, time.monotonic() + transient.after)
 
     @contextmanager
     def once(self, request: Request) -> Iterator[urllib3.BaseHTTPResponse]:
