@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from taskimage.adapters import layout
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.images.blob import Blob
-from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import StoreTarget
 from taskimage.adapters.store import Store
 from taskimage.model.base import BaseFacts
@@ -28,6 +27,7 @@ from taskimage.transform.runtime import PREFIX
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
+    from taskimage.adapters.images.registry import RegistrySource
     from taskimage.transform.base import BaseTree
 
 __all__ = ["Base", "pin_base"]
@@ -45,8 +45,7 @@ def pin_base(tools: Tools, identifier: str, platform: Platform, *, keep: Sequenc
             return BasePin(name=name, digest=pin.digest, manifest=pin.manifest)
     root = _kept(tools.store, reference.digest)
     if root is None:
-        source = RegistrySource(tools.registries.sources(reference), tools.store)
-        root = source.find(str(reference.digest or reference.tag or "latest"))
+        root = _source(tools, reference).find(str(reference.digest or reference.tag or "latest"))
     manifest = root.digest
     document = root.read(where=str(reference))
     if isinstance(document, Index):
@@ -56,6 +55,13 @@ def pin_base(tools: Tools, identifier: str, platform: Platform, *, keep: Sequenc
     if not made_for.serves(platform):
         raise NotFound(f"the base image is for {made_for}, and {platform} is wanted", where=str(reference))
     return pin
+
+
+def _source(tools: Tools, reference: Reference) -> RegistrySource:
+    """Where the images of ``reference`` are read."""
+    from taskimage.adapters.images.registry import RegistrySource
+
+    return RegistrySource(tools.registries.sources(reference), tools.store)
 
 
 def _kept(store: Store, digest: Digest | None) -> RawManifest | None:
@@ -89,7 +95,7 @@ class Base:
 
     @cached_property
     def _source(self) -> RegistrySource:
-        return RegistrySource(self._tools.registries.sources(self.reference), self._tools.store)
+        return _source(self._tools, self.reference)
 
     @cached_property
     def image(self) -> BuiltImage:

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
-from taskimage.adapters.images.registry import RegistrySource
 from taskimage.adapters.images.store import StoreTarget
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
@@ -134,6 +133,8 @@ class Content:
 
     def _fetched(self, descriptor: Descriptor) -> bool:
         """Whether a repository that is said to have a layer gives it, so that the store has it."""
+        from taskimage.adapters.images.registry import RegistrySource
+
         store = self._tools.store
         for repository in self._workshop.whereabouts.of(descriptor.digest):
             with contextlib.suppress(NotFound, NotAllowed, IntegrityError):

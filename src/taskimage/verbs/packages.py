@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from taskimage.model.lock import PlatformLock
 from taskimage.model.spec import ImageSpec
 from taskimage.model.user import User
-from taskimage.transform import bytecode, conda, effects
+from taskimage.transform import bytecode, effects
 from taskimage.transform.plan import LayerPlan, plan
 from taskimage.transform.runtime import CONDA, PREFIX
 
@@ -37,8 +37,15 @@ def plan_packages(
             *(["writable"] if spec.runtime_packages else ()),
         ),
         bytecode=compiled,
-        conda=(CONDA, conda.FORMAT),
+        conda=_linking() if lock.conda else (),
     )
+
+
+def _linking() -> tuple[str, ...]:
+    """What files of conda packages depend on."""
+    from taskimage.transform import conda
+
+    return CONDA, conda.FORMAT
 
 
 def _waived(spec: ImageSpec, lock: PlatformLock) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from taskimage.adapters.images.blob import Blob, MovedBytes
-from taskimage.adapters.images.registry import RegistryTarget
-from taskimage.adapters.registry import Repository
 from taskimage.model.digest import Digest
 from taskimage.model.oci import RawManifest
+
+if TYPE_CHECKING:
+    from taskimage.adapters.images.registry import RegistryTarget
+    from taskimage.adapters.registry import Repository
 
 __all__ = ["SharedTarget", "Whereabouts"]
 
@@ -70,11 +73,16 @@ class SharedTarget:
                 return
             others = [one.path for one in there if one.session is self._repository.session]
             mount_from = [path for path in (*others, *self._mount_from) if path != self._repository.path]
-            RegistryTarget(self._repository, mount_from=mount_from).put(blob, moved)
+            self._target(mount_from=mount_from).put(blob, moved)
             self._whereabouts.note(self._repository, [digest])
 
     def finish(self, manifests: Sequence[RawManifest], names: Sequence[str]) -> None:
         """Put ``manifests``, the last of them under the tags ``names``, or by its digest where there are none."""
         # Should it turn out that something is missing, everything is asked about.
         self._doubted = True
-        RegistryTarget(self._repository).finish(manifests, names)
+        self._target().finish(manifests, names)
+
+    def _target(self, *, mount_from: Sequence[str] = ()) -> RegistryTarget:
+        from taskimage.adapters.images.registry import RegistryTarget
+
+        return RegistryTarget(self._repository, mount_from=mount_from)
