@@ -149,9 +149,15 @@ def _still_says(lock: Lock, wants: Wants, base: Lock | None, made: str) -> bool:
     return not stale(lock, wants) and lock.base == base and (not made or pins == {made})
 
 
-def outdated(loaded: LoadedSpec, lock: Lock) -> tuple[str, ...]:
-    """What ``loaded`` wants and ``lock`` does not say, a line each; of the base image too, where that is a spec."""
-    lines = stale(lock, wants_of(loaded.spec, requirements_of(loaded), lock))
+def outdated(
+    loaded: LoadedSpec, lock: Lock, requirements: Sequence[RequirementsFile] | None = None
+) -> tuple[str, ...]:
+    """What ``loaded`` wants and ``lock`` does not say, a line each; of the base image too, where that is a spec.
+
+    ``requirements`` are the files that it names, where they have been read.
+    """
+    read = requirements_of(loaded) if requirements is None else requirements
+    lines = stale(lock, wants_of(loaded.spec, read, lock))
     below = outdated(loaded.base, lock.base) if loaded.base and lock.base else ()
     return (*lines, *(f"base_image: {line}" for line in below))
 

@@ -209,7 +209,7 @@ def order(tools: Tools, loaded: LoadedSpec, *, locked: bool, tag: str | None) ->
     if lock is None and locked:
         raise BadInput(f"there is no lock {str(file)!r}", hint=f"make one with {relock(loaded)}")
     made = ordered(tools, loaded, lock, tag=tag)
-    if lock is not None and (changes := outdated(loaded, lock)):
+    if lock is not None and (changes := outdated(loaded, lock, made.files.requirements)):
         raise stale_lock(loaded, file, changes)
     return made
 
