@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,6 +48,8 @@ class Compiler:
         self._count = max(1, workers)
         self._workers: list[_Worker] = []
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        # Whoever is first is done first, and what came of it is used while the next is compiled.
+        self._turns = threading.Semaphore(self._count)
         self.version = ""
         """The exact version of the interpreter, once the block is entered."""
 
@@ -84,12 +87,13 @@ class Compiler:
         are taken as results are, so that few are in memory. Raises CannotBuild when a worker dies.
         """
         waiting: deque[tuple[_Batch, Future[list[bytes | None]]]] = deque()
-        for batch in _batches(items):
-            waiting.append((batch, self._pool.submit(self._one, batch)))
-            if len(waiting) > _AHEAD * self._count:
+        with self._turns:
+            for batch in _batches(items):
+                waiting.append((batch, self._pool.submit(self._one, batch)))
+                if len(waiting) > _AHEAD * self._count:
+                    yield from _answered(*waiting.popleft())
+            while waiting:
                 yield from _answered(*waiting.popleft())
-        while waiting:
-            yield from _answered(*waiting.popleft())
 
     def _one(self, batch: _Batch) -> list[bytes | None]:
         worker = self._idle.get()

@@ -7,12 +7,15 @@ import os
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 __all__ = ["ReadAt", "open_slice", "reader"]
+
+# Up to so many bytes are read at once: most files are small, and a buffer costs more than they do.
+_WHOLE: Final = 1 << 20
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
 """Gives up to so many bytes from an offset, in any thread."""
@@ -30,6 +33,8 @@ def reader(spool: BinaryIO) -> ReadAt:
 
 def open_slice(read_at: ReadAt, offset: int, size: int) -> BinaryIO:
     """A new stream over ``size`` bytes from ``offset``."""
+    if size <= _WHOLE and len(data := read_at(size, offset)) == size:
+        return io.BytesIO(data)
     return io.BufferedReader(_Slice(read_at, offset, size), 128 * 1024)
 
 

@@ -77,9 +77,7 @@ class Bytecode(contextlib.ExitStack):
         """The .pyc files that the postinst of these packages would have made."""
         from taskimage.transform.effects.emulation import byte_compiled
 
-        return self._compiled(
-            [pin.digest for pin in pins], lambda: byte_compiled([self._inputs.deb(pin) for pin in pins])
-        )
+        return self._compiled([pin.digest for pin in pins], lambda: byte_compiled(self._inputs.debs(pins)))
 
     def _compiled(
         self, inputs: Sequence[Digest], sources: Callable[[], Iterable[Entry]]

@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
 from taskimage.adapters.specfiles.asked import Asked
@@ -104,6 +105,13 @@ class Inputs(contextlib.ExitStack):
         """The package of ``pin``, which is fetched; its bodies can be opened from any thread."""
         return self._debs.get(pin.digest, lambda: self._read_deb(pin))
 
+    def debs(self, pins: Iterable[DebPin]) -> list[Deb]:
+        """The packages of ``pins``, which are fetched, each read by whichever thread comes to it first."""
+        pins = list(pins)
+        for pin in sorted(pins, key=lambda pin: -pin.size):
+            self._debs.begin(pin.digest, partial(self._read_deb, pin))
+        return [self.deb(pin) for pin in pins]
+
     def conda(self, pin: CondaPin) -> CondaPackage:
         """The conda package of ``pin``, which is fetched, as linked."""
         return self._conda.get(pin.digest, lambda: self._read_conda(pin))
@@ -186,6 +194,16 @@ class _Once(Generic[_T]):
             if not result:
                 result.append(compute())
         return result[0]
+
+    def begin(self, key: Digest, compute: Callable[[], _T]) -> None:
+        """The result is there, or another thread is computing it."""
+        lock, result = self._results.setdefault(key, (threading.Lock(), []))
+        if lock.acquire(blocking=False):
+            try:
+                if not result:
+                    result.append(compute())
+            finally:
+                lock.release()
 
     def forget(self, key: Digest) -> None:
         self._results.pop(key, None)

@@ -67,7 +67,7 @@ class Interpreter:
         debs = self._minimal()
 
         def fill(root: Path) -> None:
-            fragments: list[Sequence[Entry]] = [self._inputs.deb(pin).entries for pin in debs]
+            fragments: list[Sequence[Entry]] = [deb.entries for deb in self._inputs.debs(debs)]
             fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
             fragments += [self._entries(pin) for pin in own]
             unpack([written(root.with_name("layer"), fragments)], root)

@@ -145,8 +145,8 @@ class Maker(contextlib.ExitStack):
             )
         return fragments
 
-    def _debs(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
-        return (self._inputs.deb(pin).entries for pin in plan.debs)
+    def _debs(self, plan: LayerPlan) -> Iterable[Sequence[Entry]]:
+        return [deb.entries for deb in self._inputs.debs(plan.debs)]
 
     def _interpreter(self, _plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         yield self._inputs.interpreter(self._lock.python)
@@ -197,7 +197,7 @@ class Maker(contextlib.ExitStack):
     def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         from taskimage.transform.effects.emulation import effects, effects_before
 
-        debs = [self._inputs.deb(pin) for pin in plan.debs]
+        debs = self._inputs.debs(plan.debs)
         with self._base.tree() if self._base else contextlib.nullcontext() as tree:
             below = tree.entries if tree else ()
             follow = partial(
