@@ -12,14 +12,14 @@ __all__ = ["remove"]
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def remove(folder: Path) -> None:
-    """Nothing is left of ``folder``, unless something is mounted in it: then all of it stays."""
-    if folder.is_symlink():
-        folder.unlink()
-    elif not _mounted_in(folder):
+def remove(path: Path) -> None:
+    """Nothing is left at ``path``, unless something is mounted below it: then all of it stays."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    elif not _mounted_in(path):
         if os.geteuid() != 0:
-            subprocess.run(["chmod", "-R", "u+rwx", folder], check=False, capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run(["chmod", "-R", "u+rwx", path], check=False, capture_output=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _mounted_in(folder: Path) -> bool:
