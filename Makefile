@@ -2,7 +2,7 @@
 .PHONY: demo test unit check format setup bench bench-readme bench-api bench-plan docs lock
 
 test: check docs  ## everything: style, types, documentation, unit and integration tests
-	.venv/bin/python -m pytest -n auto --dist loadfile
+	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder  # long files first
 
 unit: setup  ## seconds, and no network
 	.venv/bin/python -m pytest tests/unit -n auto

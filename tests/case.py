@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class Case:
             "NO_PROXY": "127.0.0.1",
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
+            "TMPDIR": tempfile.gettempdir(),
         }
 
     def close(self) -> None:

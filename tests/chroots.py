@@ -36,7 +36,9 @@ def make_chroot(root: Path, suite: str, *options: str, sources: Sequence[str]) -
 
 
 def in_chroot(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["chroot", str(root), *command], check=False, capture_output=True, text=True)
+    """What came of a command in ``root``, where this process's folder for temporary files is not."""
+    words = ["env", "--unset=TMPDIR", "chroot", str(root), *command]
+    return subprocess.run(words, check=False, capture_output=True, text=True)
 
 
 def on_disk(root: Path) -> dict[str, os.stat_result]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
+from unittest.mock import patch
 
 import pytest
 from pysequoia import Tsk
 from tests.case import Case
+from tests.folders import remove
 
 from taskimage.adapters.store import Store
 from taskimage.model.oci import LAYER_GZIP, Descriptor
@@ -24,6 +28,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate", action="store_true", help="write anew what tests compare with, to be read in the diff"
     )
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes that run tests agree on, for what several modules use."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tidy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared: Path
+) -> Iterator[None]:
+    """What a module's tests and fixtures wrote goes when they have passed.
+
+    The system's folder for temporary files is below pytest's meanwhile: programs that leave theirs leave them here.
+    """
+    base = tmp_path_factory.getbasetemp()
+    before, failed = set(base.iterdir()), request.session.testsfailed
+    folder = str(tmp_path_factory.mktemp("tmp"))
+    with patch.dict("os.environ", {"TMPDIR": folder}), patch.object(tempfile, "tempdir", folder):
+        yield
+    if request.session.testsfailed == failed:
+        for path in set(base.iterdir()) - before:
+            remove(path)
 
 
 @pytest.fixture

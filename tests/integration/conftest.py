@@ -17,53 +17,59 @@ from tests.command import SPEC, Command, Quickstart
 from tests.flytekits import VERSIONS, Flytekit, Project, install, project_of
 
 
-@pytest.fixture(scope="session")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Quickstart:
-    """The quickstart, built from its lock and an empty store."""
-    command = Command(tmp_path_factory.mktemp("quickstart") / "home")
-    return Quickstart(command, command.succeed("build", "--locked", str(SPEC)).strip())
-
-
 @contextmanager
-def _shared(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """A path that all processes that run tests agree on; the one that wants it first makes what is there."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    with (folder / f"{name}.lock").open("w") as lock:
+def _alone(path: Path) -> Iterator[bool]:
+    """Whether ``path`` is to be made here: the process that wants it first does, the others wait."""
+    done = path.with_name(f"{path.name}.done")
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield folder / name
+        yield not done.exists()
+        done.touch()
 
 
 @pytest.fixture(scope="session")
-def debian_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _quickstart_built(shared: Path) -> Quickstart:
+    """The quickstart, built from its lock and an empty store."""
+    command = Command(shared / "quickstart" / "home")
+    with _alone(command.home.parent) as makes:
+        words = () if makes else ("--offline",)
+        return Quickstart(command, command.succeed("build", "--locked", *words, str(SPEC)).strip())
+
+
+@pytest.fixture(scope="module")
+def quickstart(_quickstart_built: Quickstart, tmp_path_factory: pytest.TempPathFactory) -> Quickstart:
+    """The quickstart in a store that nobody else changes; the files are shared."""
+    home = tmp_path_factory.mktemp("quickstart") / "home"
+    shutil.copytree(_quickstart_built.command.home, home, symlinks=True, copy_function=os.link)
+    return Quickstart(Command(home), _quickstart_built.reference)
+
+
+@pytest.fixture(scope="session")
+def debian_base(shared: Path) -> Path:
     """The files of a small bookworm with Python, numpy and requests, as a tar archive by Debian's own tool."""
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
         pytest.skip("a base image is made by mmdebstrap, as root")
     lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
-    with _shared(tmp_path_factory, "debian-base.tar") as made:
-        if not made.exists():
-            part = made.with_name("part.tar")
+    made = shared / "debian-base.tar"
+    with _alone(made) as makes:
+        if makes:
             subprocess.run(
                 [
                     "mmdebstrap", "--mode=root", "--variant=minbase", "--dpkgopt=path-exclude=/usr/share/doc/*",
-                    "--include=python3,python3-numpy,python3-requests,ca-certificates", "bookworm", str(part),
+                    "--include=python3,python3-numpy,python3-requests,ca-certificates", "bookworm", str(made),
                     *(str(path) for path in lists if path.exists() and "bookworm" in path.read_text()),
                 ],
                 check=True, capture_output=True,
             )  # fmt: skip
-            part.rename(made)
     return made
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
-def flytekit_installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Flytekit:
+def flytekit_installed(request: pytest.FixtureRequest, shared: Path) -> Flytekit:
     """An environment with a real flytekit, the oldest and the newest that are served, and this checkout."""
-    version = request.param
-    with _shared(tmp_path_factory, f"flytekit-{version}") as folder:
-        done = folder.with_suffix(".done")
-        found = Flytekit(version, folder) if done.exists() else install(version, folder)
-        done.touch()
-    return found
+    made = Flytekit(request.param, shared / f"flytekit-{request.param}")
+    with _alone(made.folder) as makes:
+        return install(made.version, made.folder) if makes else made
 
 
 @pytest.fixture

@@ -232,7 +232,7 @@ def install_with_apt(base: Path, root: Path, names: Sequence[str]) -> None:
     subprocess.run(["cp", "-a", base, root], check=True)
     command = [
         "bwrap", "--cap-add", "ALL", "--bind", str(root), "/", "--proc", "/proc", "--dev", "/dev",
-        "--setenv", "DEBIAN_FRONTEND", "noninteractive", "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin",
+        "--unsetenv", "TMPDIR", "--setenv", "DEBIAN_FRONTEND", "noninteractive", "--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin",
         "apt-get", "-y", "install", "--no-install-recommends", *names,
     ]  # fmt: skip
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.command import Command
+from tests.folders import remove
 
 pytestmark = pytest.mark.integration
 
@@ -162,7 +163,7 @@ ESSENTIAL = (
 
 
 @pytest.fixture(scope="module", params=IMAGES)
-def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Image:
+def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """An image of its packages, and what each command printed inside of it."""
     folder = tmp_path_factory.mktemp(request.param)
     commands = IMAGES[request.param]
@@ -178,7 +179,8 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     )
     printed = command("run", str(spec), "--", "sh", "-c", script).stdout
     shown = dict(part.partition("\n")[::2] for part in printed.split(MARK)[1:])
-    return Image(command, spec, request.param, shown)
+    yield Image(command, spec, request.param, shown)
+    remove(folder)
 
 
 def test_the_command_of_each_package_works(image: Image) -> None:

@@ -86,7 +86,7 @@ def written(store: Store, image: BuiltImage, folder: Path, **seen: Any) -> Sampl
     return Sample(image=image, layout=folder / "layout", archive=archive, **seen)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def busybox(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A shell and its tools in one static program, from Debian."""
     folder = tmp_path_factory.mktemp("busybox")
@@ -96,7 +96,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "root" / "bin" / "busybox").read_bytes()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny(
     tmp_path_factory: pytest.TempPathFactory, busybox: bytes, keep_layer: Callable[..., Layer]
 ) -> Sample:
@@ -141,7 +141,7 @@ def deflated(data: bytes) -> Deflated:
     return Deflated(lambda: io.BytesIO(raw), len(raw), len(data), zlib.crc32(data))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def built(quickstart: Quickstart, tmp_path_factory: pytest.TempPathFactory) -> Sample:
     """The quickstart's image: Debian on the biggest wheels, a hundred others above."""
     store = Store(quickstart.command.home)
@@ -266,7 +266,7 @@ def test_buildah_runs_it_as_its_user_and_as_any_user_of_group_0(
 # -- Docker ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A Docker engine of our own."""
     with engines.docker(tmp_path_factory.mktemp("engine")) as engine:

@@ -24,6 +24,7 @@ import uv
 from tests.channels import Channel, CondaFile, python_files
 from tests.command import ROOT, Command
 from tests.dockerregistry import docker_registry
+from tests.folders import remove
 from tests.sources import Index, Mirror
 
 from taskimage.model.oci import INDEX, MANIFEST
@@ -228,13 +229,14 @@ def flytekit(desk: Desk) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def built(request: pytest.FixtureRequest, desk: Desk) -> tuple[str, str]:
-    """The name of an example, and the reference of its image."""
+def built(request: pytest.FixtureRequest, desk: Desk) -> Iterator[tuple[str, str]]:
+    """The name of an example, and the reference of its image, which is unpacked for no longer than it is needed."""
     name: str = request.param
     if name in LOCKED:
         desk.command.succeed("lock", str(desk.spec(name)))
     options = ["--locked"] if name in LOCKED else []
-    return name, desk.command.succeed("build", *options, str(desk.spec(name))).strip()
+    yield name, desk.command.succeed("build", *options, str(desk.spec(name))).strip()
+    remove(desk.command.home / "roots")
 
 
 @pytest.mark.parametrize("built", sorted(CHECKS), indirect=True)

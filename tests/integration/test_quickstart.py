@@ -239,7 +239,12 @@ def test_the_same_lock_gives_the_same_manifest_to_a_user_without_rights(quicksta
             if path.is_dir():
                 os.chown(path, 65534, 65534)
         output = command.succeed(
-            "build", "--locked", str(spec), prefix=nobody, env={"HOME": str(folder)}, cwd=folder
+            "build",
+            "--locked",
+            str(spec),
+            prefix=nobody,
+            env={"HOME": str(folder), "TMPDIR": str(folder)},
+            cwd=folder,
         )
         assert output.strip() == quickstart.reference
     finally:

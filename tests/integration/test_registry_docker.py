@@ -51,7 +51,7 @@ def registry(tmp_path: Path) -> Iterator[DockerRegistry]:
         yield registry
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """A private authority's."""
     if not shutil.which("openssl"):

@@ -37,7 +37,7 @@ IMAGE = make_image([{"bin/": b"", "bin/sh": b"#!"}, {"data": LARGE}], config={"C
 Auth = Literal["basic", "bearer"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     if not shutil.which("openssl"):
         pytest.skip("needs openssl")

@@ -42,7 +42,7 @@ def locked() -> Iterator[Registry]:
         yield registry
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """A private authority's."""
     return make_certificates(tmp_path_factory.mktemp("certificates"))

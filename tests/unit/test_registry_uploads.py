@@ -41,7 +41,7 @@ def registry() -> Iterator[Registry]:
         yield registry
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """A private authority's."""
     return make_certificates(tmp_path_factory.mktemp("certificates"))

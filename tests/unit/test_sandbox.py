@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sandboxes need 
 _PROGRAMS = ("sh", "id", "ls", "cat", "touch", "sleep", "mkdir")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system of a few programs of this host and the libraries that they need."""
     root = tmp_path_factory.mktemp("image")
