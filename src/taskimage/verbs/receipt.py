@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Left", "Receipt", "answer", "question"]
 
-_FORMAT = 1
+_FORMAT = 2
 # They differ from shell to shell, and decide nothing.
 _IDLE = frozenset({"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"})
 
@@ -67,9 +67,13 @@ class Left:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a command said, and what that depends on: ``marks`` of files, ``images`` that are where they were left."""
+    """What a command said, and what that depends on: ``images`` that are where they were left, and files, by path.
+
+    These bear their ``marks``, or hold their ``contents``.
+    """
 
     marks: Mapping[str, Mark]
+    contents: Mapping[str, str]
     images: tuple[Left, ...]
     lines: tuple[str, ...]
     notices: tuple[str, ...]
@@ -77,11 +81,12 @@ class Receipt:
 
     def keep(self, store: Store, asked: str) -> None:
         """Keep this as the answer to the question ``asked``."""
-        store.write_file(_path(store.home, asked), json.dumps(asdict(self)).encode())
+        # For its owner's eyes: a digest tells a short text to whoever tries all of them.
+        store.write_file(_path(store.home, asked), json.dumps(asdict(self)).encode(), private=True)
 
     def holds(self, settings: Settings) -> bool:
         """Whether nothing has changed. Raises as asking a registry does."""
-        return unchanged(self.marks) and all(image.is_there(settings) for image in self.images)
+        return unchanged(self.marks, self.contents) and all(image.is_there(settings) for image in self.images)
 
 
 def question(words: Sequence[str], environ: Mapping[str, str]) -> str:
