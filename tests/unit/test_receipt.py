@@ -89,18 +89,36 @@ def test_the_same_again_is_answered_without_reading_the_spec(built: Case, prepar
 
 
 def test_the_same_again_imports_neither_yaml_nor_the_planner(built: Case) -> None:
-    words = ["build", str(built.spec_path)]
-    run = f"import sys; from taskimage.cli import main; main({words!r}); print(*sys.modules)"
-    environ = {**os.environ, **built.environ}
-    for _ in range(2):
-        printed = subprocess.run(
-            [sys.executable, "-c", run], env=environ, capture_output=True, text=True, check=True
-        )
-    modules = set(printed.stdout.split())
+    modules = imported(built)
     assert modules & {"yaml", "tomllib", "argparse", "urllib3", "rich", "importlib.metadata"} == set()
     assert {name for name in modules if name.startswith(("taskimage.verbs.", "taskimage.transform"))} == {
         "taskimage.verbs.receipt"
     }
+
+
+def test_a_registry_on_this_machine_is_asked_without_an_http_client(case: Case, registry: Registry) -> None:
+    case.spec(registry=registry.host)
+    modules = imported(case)
+    assert modules & {"urllib3", "http.client", "email", "ssl", "logging", "asyncio"} == set()
+    assert {name for name in modules if name.startswith(("taskimage.adapters.", "taskimage.model."))} == {
+        "taskimage.adapters.glance",
+        "taskimage.adapters.settings",
+        "taskimage.adapters.userfolders",
+        "taskimage.adapters.witness",
+        "taskimage.model.errors",
+    }
+
+
+def imported(case: Case) -> set[str]:
+    """The modules that a process has imported which builds ``case`` for the second time."""
+    words = ["build", str(case.spec_path)]
+    run = f"import sys; from taskimage.cli import main; main({words!r}); print(*sys.modules)"
+    environ = {**os.environ, **case.environ}
+    for _ in range(2):
+        printed = subprocess.run(
+            [sys.executable, "-c", run], env=environ, capture_output=True, text=True, check=True
+        )
+    return set(printed.stdout.split())
 
 
 def test_a_published_image_costs_one_request_a_name(case: Case, registry: Registry) -> None:

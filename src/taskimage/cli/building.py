@@ -57,7 +57,7 @@ class Building:
         receipt = Receipt(
             marks=dict(marks),
             contents=dict(contents),
-            images=tuple(Left.of(built, store) for built in self._built),
+            images=tuple(Left.of(built, self._settings) for built in self._built),
             lines=tuple(self._lines),
             notices=() if self._values.quiet else tuple(map(_nothing_to_do, self._built)),
             warnings=tuple((one.text, one.hint) for one in self._warnings),

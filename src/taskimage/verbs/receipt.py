@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.store import Store
     from taskimage.model.digest import Digest
     from taskimage.model.oci import RawManifest
+    from taskimage.model.reference import Reference
     from taskimage.verbs.build import Built
 
 __all__ = ["Left", "Receipt", "answer", "question"]
@@ -34,28 +35,42 @@ _IDLE = frozenset({"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"})
 
 @dataclass(frozen=True)
 class Left:
-    """An image where it was left: its names, what they mean, and its files; these are empty in a registry."""
+    """An image where it was left: its names, and what they mean.
+
+    ``files`` are those of an image in the store. ``addresses`` are those of its names in a registry, where a glance at
+    them may do.
+    """
 
     names: tuple[str, ...]
     digest: str
+    media_type: str
     published: bool
     files: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, built: Built, store: Store) -> Left:
+    def of(cls, built: Built, settings: Settings) -> Left:
         """Where ``built`` is."""
-        files = () if built.published else (str(store.blob_path(one)) for one in _blobs(store, built.root))
-        return cls(built.names, str(built.root.digest), built.published, tuple(files))
+        left = cls(built.names, str(built.root.digest), built.root.media_type, built.published)
+        if built.published:
+            from taskimage.adapters.registry import Registries
+
+            found = [Registries(settings).plain_address(one) for one in left._references]
+            return replace(left, addresses=tuple(filter(None, found)))
+        from taskimage.adapters.store import Store
+
+        store = Store(settings.home)
+        return replace(left, files=tuple(str(store.blob_path(one)) for one in _blobs(store, built.root)))
 
     def is_there(self, settings: Settings) -> bool:
         """Whether every name still means it, and none of its files is gone. Raises as asking a registry does."""
+        if len(self.addresses) == len(self.names) and self._is_seen():
+            return True
         if self.published:
             from taskimage.adapters.registry import Registries
-            from taskimage.model.reference import Reference
 
             registries = Registries(settings)
-            references = [Reference.parse(name) for name in self.names]
-            found = [registries.repository(one).head(str(one.tag)) for one in references]
+            found = [registries.repository(one).head(str(one.tag)) for one in self._references]
         else:
             from taskimage.adapters.layout import find
             from taskimage.adapters.store import Store
@@ -63,6 +78,17 @@ class Left:
             found = [find(Store(settings.home), name) for name in self.names]
         means = all(one is not None and str(one.digest) == self.digest for one in found)
         return means and all(map(os.path.exists, self.files))
+
+    def _is_seen(self) -> bool:
+        from taskimage.adapters.glance import means
+
+        return all(means(address, self.media_type, self.digest) for address in self.addresses)
+
+    @property
+    def _references(self) -> list[Reference]:
+        from taskimage.model.reference import Reference
+
+        return [Reference.parse(name) for name in self.names]
 
 
 @dataclass(frozen=True)
