@@ -7,14 +7,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.case import Case
 
+from taskimage.adapters.pypi.secrets import with_secrets
+from taskimage.adapters.settings import Settings
+from taskimage.adapters.specfiles.checkedfile import hash_file, read_regular
 from taskimage.adapters.specfiles.ignorerules import IgnoreRules
-from taskimage.adapters.witness import lost_sight, mark, saw, unchanged, watching
+from taskimage.adapters.witness import Mark, Witness, listed, lost_sight, mark, saw, unchanged, watching
+from taskimage.model.spec.secretkind import SecretKind
 from taskimage.testing import Registry, make_image
 
 NOTHING = "nothing to do: the {} has this image"
@@ -28,12 +33,11 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def built(case: Case) -> Case:
-    """A case that is locked and built, of files that have been at rest for a while, with a receipt."""
+    """A case that is locked and built, of files that were written a moment before, with a receipt."""
     (case.folder / "data").mkdir()
     (case.folder / "data" / "one.txt").write_text("1")
     case.spec(copy=["data"])
     case.lock()
-    rest(case.folder)
     case.build()
     assert receipts(case)
     return case
@@ -43,16 +47,23 @@ def receipts(case: Case) -> list[Path]:
     return sorted((case.home / "records" / "receipts").glob("*"))
 
 
-def rest(folder: Path) -> None:
-    """Time passes for the files below ``folder``, as far as marks can tell."""
-    for path in (folder, *folder.rglob("*")):
-        os.utime(path, (1, 1))
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A mark's last figure is when the file was touched last, which no call can set back: files here are at rest.
+@pytest.fixture
+def at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test has written has been there for a while."""
+    # When a file was touched last, no call can set back.
     monkeypatch.setattr("taskimage.adapters.witness._TICK_NS", -1_000_000_000)
+
+
+@pytest.fixture
+def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are stamped by a clock that stands still since before the run began: no change shows in a mark."""
+    now = time.time_ns()
+
+    def stamped(path: str) -> Mark:
+        seen = mark(path)
+        return None if seen is None else [seen[0], 0, 0, 0, now]
+
+    monkeypatch.setattr("taskimage.adapters.witness.mark", stamped)
 
 
 @pytest.fixture
@@ -78,21 +89,36 @@ def test_the_same_again_is_answered_without_reading_the_spec(built: Case, prepar
 
 
 def test_the_same_again_imports_neither_yaml_nor_the_planner(built: Case) -> None:
-    words = ["build", str(built.spec_path)]
-    run = (
-        "import sys; from taskimage.adapters import witness; witness._TICK_NS = -1_000_000_000\n"
-        f"from taskimage.cli import main; main({words!r}); print(*sys.modules)"
-    )
-    environ = {**os.environ, **built.environ}
-    for _ in range(2):
-        printed = subprocess.run(
-            [sys.executable, "-c", run], env=environ, capture_output=True, text=True, check=True
-        )
-    modules = set(printed.stdout.split())
+    modules = imported(built)
     assert modules & {"yaml", "tomllib", "argparse", "urllib3", "rich", "importlib.metadata"} == set()
     assert {name for name in modules if name.startswith(("taskimage.verbs.", "taskimage.transform"))} == {
         "taskimage.verbs.receipt"
     }
+
+
+def test_a_registry_on_this_machine_is_asked_without_an_http_client(case: Case, registry: Registry) -> None:
+    case.spec(registry=registry.host)
+    modules = imported(case)
+    assert modules & {"urllib3", "http.client", "email", "ssl", "logging", "asyncio"} == set()
+    assert {name for name in modules if name.startswith(("taskimage.adapters.", "taskimage.model."))} == {
+        "taskimage.adapters.glance",
+        "taskimage.adapters.settings",
+        "taskimage.adapters.userfolders",
+        "taskimage.adapters.witness",
+        "taskimage.model.errors",
+    }
+
+
+def imported(case: Case) -> set[str]:
+    """The modules that a process has imported which builds ``case`` for the second time."""
+    words = ["build", str(case.spec_path)]
+    run = f"import sys; from taskimage.cli import main; main({words!r}); print(*sys.modules)"
+    environ = {**os.environ, **case.environ}
+    for _ in range(2):
+        printed = subprocess.run(
+            [sys.executable, "-c", run], env=environ, capture_output=True, text=True, check=True
+        )
+    return set(printed.stdout.split())
 
 
 def test_a_published_image_costs_one_request_a_name(case: Case, registry: Registry) -> None:
@@ -124,6 +150,22 @@ def _keep_times(case: Case) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+def _change_mode(case: Case) -> None:
+    (case.folder / "data" / "one.txt").chmod(0o755)
+
+
+def _link_file(case: Case) -> None:
+    path = case.folder / "data" / "one.txt"
+    path.rename(case.folder / "elsewhere.txt")
+    path.symlink_to("../elsewhere.txt")
+
+
+def _swap_folder(case: Case) -> None:
+    path = case.folder / "data"
+    path.rename(case.folder / "elsewhere")
+    path.symlink_to("elsewhere")
+
+
 def _edit_spec(case: Case) -> None:
     case.spec_path.write_text(case.spec_path.read_text() + "\n")
 
@@ -152,7 +194,7 @@ def _spoil_the_receipt(case: Case) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        _edit_lock, _edit_spec, _add_file, _change_file, _keep_times, _settings, _lose_a_layer, _lose_the_name,
+        _edit_lock, _edit_spec, _add_file, _change_file, _keep_times, _change_mode, _link_file, _swap_folder, _settings, _lose_a_layer, _lose_the_name,
         _spoil_the_receipt,
     ],
 )  # fmt: skip
@@ -160,6 +202,35 @@ def test_whatever_changes_is_seen(built: Case, prepared: list[str], change: Call
     change(built)
     built.build()
     assert prepared == [str(built.spec_path)]
+
+
+def _write_anew(path: Path) -> None:
+    path.write_bytes(path.read_bytes())
+
+
+def _put_another(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.chmod(path.stat().st_mode)
+    other.rename(path)
+
+
+@pytest.mark.parametrize("how", [_write_anew, _put_another, Path.touch])
+@pytest.mark.parametrize("name", ["image.yaml", "image.lock.toml", "data/one.txt"])
+def test_the_same_written_anew_is_no_change(
+    built: Case, prepared: list[str], name: str, how: Callable[[Path], None]
+) -> None:
+    how(built.folder / name)
+    built.build()
+    assert prepared == []
+
+
+def test_a_folder_that_had_another_file_meanwhile_is_not_changed(built: Case, prepared: list[str]) -> None:
+    other = built.folder / "data" / "backup~"
+    other.touch()
+    other.unlink()
+    built.build()
+    assert prepared == []
 
 
 def test_another_environment_is_another_question(built: Case, prepared: list[str]) -> None:
@@ -214,6 +285,25 @@ def test_no_value_of_the_environment_is_kept(built: Case) -> None:
     assert not any(b"canary" in path.read_bytes() for path in receipts(built))
 
 
+def test_nobody_else_reads_a_receipt(built: Case) -> None:
+    assert [oct(path.stat().st_mode & 0o777) for path in receipts(built)] == ["0o600"]
+
+
+def test_of_what_may_hold_credentials_no_digest_is_kept(tmp_path: Path) -> None:
+    """Whoever has the digest of a short secret can try them all."""
+    settings, pip, netrc = (tmp_path / name for name in ("taskimage/config.toml", "pip.conf", "netrc"))
+    settings.parent.mkdir()
+    settings.write_text("debian_mirror = 'http://me:secret@localhost'")
+    pip.write_text("[global]\nindex-url = http://me:secret@localhost")
+    netrc.write_text("machine localhost password secret")
+    with watching() as witness:
+        Settings.load({"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)})
+        with_secrets([(pip, SecretKind.PIP), (netrc, SecretKind.NETRC)], {})
+    assert {str(settings), str(pip), str(netrc)} <= set(witness.marks)
+    assert witness.contents == {}
+
+
+@pytest.mark.usefixtures("at_rest")
 def test_another_flytekit_on_this_machine_is_seen(
     case: Case, prepared: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,15 +397,90 @@ def is_sure(folder: Path) -> bool:
     return witness.sure
 
 
-def test_a_file_that_was_changed_a_moment_ago_is_not_relied_upon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("taskimage.adapters.witness._TICK_NS", 1_000_000_000)
+def holds(witness: Witness) -> bool:
+    """Whether a receipt would be kept of what was seen, and holds now."""
+    marks = witness.settled()
+    return marks is not None and unchanged(marks, witness.contents)
+
+
+def test_a_file_that_was_changed_a_moment_ago_counts_by_what_was_taken(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("1")
+    with watching() as seen:
+        saw(path)
+    with watching() as taken:
+        read_regular(path)
+    assert (holds(seen), holds(taken)) == (False, True)
+
+
+def test_a_large_file_counts_by_its_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes((1 << 20) + 1))
+    with watching() as young:
+        hash_file(path)
+    assert not holds(young)
+    monkeypatch.setattr("taskimage.adapters.witness._TICK_NS", -1_000_000_000)
+    with watching() as rested:
+        hash_file(path)
+    assert young.contents == rested.contents == {}
+    assert holds(rested)
+
+
+@pytest.mark.usefixtures("no_clock")
+def test_what_is_changed_within_a_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("1")
+    folder.mkdir()
+    with watching() as of_file:
+        read_regular(file)
+    with watching() as of_folder:
+        listed(folder, [])
+    assert (holds(of_file), holds(of_folder)) == (True, True)
+    file.write_text("2")
+    (folder / "new").touch()
+    assert (holds(of_file), holds(of_folder)) == (False, False)
+
+
+@pytest.mark.usefixtures("no_clock")
+def test_what_was_taken_counts_and_not_what_was_seen_before(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("1")
     with watching() as witness:
         saw(path)
-    assert not witness.sure
+        path.write_text("2")
+        read_regular(path)
+    assert holds(witness)
+    path.write_text("1")
+    assert not holds(witness)
+
+
+@pytest.mark.usefixtures("no_clock")
+def test_two_answers_to_what_was_taken_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for text in ("1", "2"):
+        path.write_text(text)
+    with watching() as witness:
+        for text in ("1", "2", "1"):
+            path.write_text(text)
+            hash_file(path)
+    assert not holds(witness)
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text("1"), lambda path: path.chmod(0o644)])
+def test_what_changes_while_the_run_looks_is_not_relied_upon(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    """Even where it is as before in the end: somebody may have read it meanwhile."""
+    path = tmp_path / "file"
+    path.write_text("1")
+    path.chmod(0o644)
+    with watching() as witness:
+        read_regular(path)
+        path.chmod(0o755)
+        path.write_text("2")
+        time.sleep(0.02)  # the clock that stamps files ticks in hundredths of a second
+        change(path)
+    assert witness.settled() is None
 
 
 def test_the_first_look_counts(tmp_path: Path) -> None:
@@ -325,7 +490,7 @@ def test_the_first_look_counts(tmp_path: Path) -> None:
         saw(path)
         path.write_text("22")
         saw(path)
-    assert not unchanged(witness.marks)
+    assert not unchanged(witness.marks, {})
 
 
 def test_nothing_is_noted_outside_of_a_watch(tmp_path: Path) -> None:
@@ -341,6 +506,6 @@ def test_what_comes_to_be_where_nothing_was_is_a_change(tmp_path: Path) -> None:
     assert mark(str(path)) is None
     with watching() as witness:
         saw(path)
-    assert unchanged(witness.marks)
+    assert unchanged(witness.marks, {})
     path.touch()
-    assert not unchanged(witness.marks)
+    assert not unchanged(witness.marks, {})

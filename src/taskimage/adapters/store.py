@@ -163,11 +163,11 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def write_file(self, path: Path, data: bytes) -> None:
-        """Put ``data`` at ``path``, which lies in the store, in one step."""
+    def write_file(self, path: Path, data: bytes, *, private: bool = False) -> None:
+        """Put ``data`` at ``path``, which lies in the store, in one step; where it is ``private`` nobody else reads it."""
         with self._pending() as pending:
             pending.write(data)
-            self._rename(pending, path)
+            self._rename(pending, path, mode=0o600 if private else 0o644)
 
     def move_in(self, made: Path, path: Path) -> None:
         """Put the file ``made``, from a `temporary_directory`, at ``path``, which lies in the store, in one step."""
@@ -199,10 +199,10 @@ class Store:
                 path.unlink(missing_ok=True)
                 _UNFINISHED.discard(path)
 
-    def _rename(self, pending: Pending, target: Path) -> None:
+    def _rename(self, pending: Pending, target: Path, *, mode: int = 0o644) -> None:
         self._make(target.parent)
         pending.sync()
-        pending.path.chmod(0o644)
+        pending.path.chmod(mode)
         pending.path.rename(target)
 
     def _make(self, folder: Path) -> None:

@@ -101,8 +101,8 @@ def execute(words: Sequence[str]) -> int:
 
         building = Building(values, settings)
         code = building.all()
-        if code == 0 and witness.sure and not _does_more(values):
-            building.keep_receipt(asked, witness.marks)
+        if code == 0 and not _does_more(values) and (marks := witness.settled()) is not None:
+            building.keep_receipt(asked, marks, witness.contents)
     return code
 
 

@@ -48,15 +48,16 @@ class Building:
                 file.write("".join(f"{built.reference}\n" for built in self._built).encode())
         return code
 
-    def keep_receipt(self, asked: str, marks: Mapping[str, Mark]) -> None:
-        """Remember what came of the question ``asked``, which depends on files with ``marks``, where that can be kept."""
+    def keep_receipt(self, asked: str, marks: Mapping[str, Mark], contents: Mapping[str, str]) -> None:
+        """Remember what came of the question ``asked``, which depends on files as `Receipt` has them, where that can be."""
         from taskimage.adapters.store import Store
         from taskimage.verbs.receipt import Left, Receipt
 
         store = Store(self._settings.home)
         receipt = Receipt(
             marks=dict(marks),
-            images=tuple(Left.of(built, store) for built in self._built),
+            contents=dict(contents),
+            images=tuple(Left.of(built, self._settings) for built in self._built),
             lines=tuple(self._lines),
             notices=() if self._values.quiet else tuple(map(_nothing_to_do, self._built)),
             warnings=tuple((one.text, one.hint) for one in self._warnings),

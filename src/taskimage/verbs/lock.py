@@ -16,7 +16,7 @@ from taskimage.adapters.specfiles import (
     lock_path,
     requirements_of,
 )
-from taskimage.adapters.specfiles.checkedfile import explained, open_regular
+from taskimage.adapters.specfiles.checkedfile import read_regular
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import NotFound
@@ -165,12 +165,9 @@ def outdated(
 def read_lock(path: Path) -> Lock | None:
     """The lock in the file ``path``; None when there is none. Raises BadInput, NotAllowed when it cannot be read."""
     try:
-        with open_regular(path) as file:
-            data = file.read()
+        data = read_regular(path)
     except NotFound:
         return None
-    except OSError as error:
-        raise explained(error, path) from error
     return loads(data, where=str(path))
 
 

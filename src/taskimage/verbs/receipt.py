@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
@@ -23,39 +23,54 @@ if TYPE_CHECKING:
     from taskimage.adapters.store import Store
     from taskimage.model.digest import Digest
     from taskimage.model.oci import RawManifest
+    from taskimage.model.reference import Reference
     from taskimage.verbs.build import Built
 
 __all__ = ["Left", "Receipt", "answer", "question"]
 
-_FORMAT = 1
+_FORMAT = 2
 # They differ from shell to shell, and decide nothing.
 _IDLE = frozenset({"_", "COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL"})
 
 
 @dataclass(frozen=True)
 class Left:
-    """An image where it was left: its names, what they mean, and its files; these are empty in a registry."""
+    """An image where it was left: its names, and what they mean.
+
+    ``files`` are those of an image in the store. ``addresses`` are those of its names in a registry, where a glance at
+    them may do.
+    """
 
     names: tuple[str, ...]
     digest: str
+    media_type: str
     published: bool
     files: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, built: Built, store: Store) -> Left:
+    def of(cls, built: Built, settings: Settings) -> Left:
         """Where ``built`` is."""
-        files = () if built.published else (str(store.blob_path(one)) for one in _blobs(store, built.root))
-        return cls(built.names, str(built.root.digest), built.published, tuple(files))
+        left = cls(built.names, str(built.root.digest), built.root.media_type, built.published)
+        if built.published:
+            from taskimage.adapters.registry import Registries
+
+            found = [Registries(settings).plain_address(one) for one in left._references]
+            return replace(left, addresses=tuple(filter(None, found)))
+        from taskimage.adapters.store import Store
+
+        store = Store(settings.home)
+        return replace(left, files=tuple(str(store.blob_path(one)) for one in _blobs(store, built.root)))
 
     def is_there(self, settings: Settings) -> bool:
         """Whether every name still means it, and none of its files is gone. Raises as asking a registry does."""
+        if len(self.addresses) == len(self.names) and self._is_seen():
+            return True
         if self.published:
             from taskimage.adapters.registry import Registries
-            from taskimage.model.reference import Reference
 
             registries = Registries(settings)
-            references = [Reference.parse(name) for name in self.names]
-            found = [registries.repository(one).head(str(one.tag)) for one in references]
+            found = [registries.repository(one).head(str(one.tag)) for one in self._references]
         else:
             from taskimage.adapters.layout import find
             from taskimage.adapters.store import Store
@@ -64,12 +79,27 @@ class Left:
         means = all(one is not None and str(one.digest) == self.digest for one in found)
         return means and all(map(os.path.exists, self.files))
 
+    def _is_seen(self) -> bool:
+        from taskimage.adapters.glance import means
+
+        return all(means(address, self.media_type, self.digest) for address in self.addresses)
+
+    @property
+    def _references(self) -> list[Reference]:
+        from taskimage.model.reference import Reference
+
+        return [Reference.parse(name) for name in self.names]
+
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a command said, and what that depends on: ``marks`` of files, ``images`` that are where they were left."""
+    """What a command said, and what that depends on: ``images`` that are where they were left, and files, by path.
+
+    These bear their ``marks``, or hold their ``contents``.
+    """
 
     marks: Mapping[str, Mark]
+    contents: Mapping[str, str]
     images: tuple[Left, ...]
     lines: tuple[str, ...]
     notices: tuple[str, ...]
@@ -77,11 +107,12 @@ class Receipt:
 
     def keep(self, store: Store, asked: str) -> None:
         """Keep this as the answer to the question ``asked``."""
-        store.write_file(_path(store.home, asked), json.dumps(asdict(self)).encode())
+        # For its owner's eyes: a digest tells a short text to whoever tries all of them.
+        store.write_file(_path(store.home, asked), json.dumps(asdict(self)).encode(), private=True)
 
     def holds(self, settings: Settings) -> bool:
         """Whether nothing has changed. Raises as asking a registry does."""
-        return unchanged(self.marks) and all(image.is_there(settings) for image in self.images)
+        return unchanged(self.marks, self.contents) and all(image.is_there(settings) for image in self.images)
 
 
 def question(words: Sequence[str], environ: Mapping[str, str]) -> str:

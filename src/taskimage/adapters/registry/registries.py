@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from taskimage.adapters.credentials import Keychain
 from taskimage.adapters.http.connections import Connections
+from taskimage.adapters.http.network import proxy
 from taskimage.adapters.registry.authorization import Authorization
 from taskimage.adapters.registry.endpoint import Endpoint, endpoint, mirrors
 from taskimage.adapters.registry.repository import Repository
@@ -74,6 +75,13 @@ class Registries:
             *(Repository(self._session(where, patient=False), path) for where, path in found),
             self.repository(reference),
         )
+
+    def plain_address(self, reference: Reference) -> str | None:
+        """Where the manifest of ``reference``, which has a tag, is had by plain HTTP and through no proxy."""
+        (root, *others) = endpoint(reference.registry, self._settings, self._environ).roots
+        if others or not root.startswith("http:") or proxy(root, self._environ):
+            return None
+        return f"{root}/v2/{reference.repository}/manifests/{reference.tag}"
 
     def session(self, registry: str) -> Session:
         """What talks to ``registry``."""

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from taskimage.adapters.specfiles.checkedfile import Hasher, explained, open_regular
+from taskimage.adapters.specfiles.checkedfile import Hasher, read_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.specfiles.loadedspec import LoadedSpec, lock_path, same
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
@@ -95,13 +95,10 @@ def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpe
             hint="specs in Python are built by flytekit (`pyflyte build`, `register` …), and locked by `taskimage lock`",
         )
     try:
-        with open_regular(file) as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = read_regular(file, MAX_BYTES + 1)
     except NotFound as error:
         error.hint = _nearest(file)
         raise
-    except OSError as error:
-        raise explained(error, file) from error
     if root is not None and not root.is_dir():
         raise NotFound("no such folder to take relative paths from", where=str(root))
     spec, warnings = read_spec(data, path=str(file))
@@ -278,12 +275,7 @@ class _Reading:
 
 
 def _read(name: str, folder: Path) -> bytes:
-    path = folder / name
-    try:
-        with open_regular(path) as file:
-            return file.read()
-    except OSError as error:
-        raise explained(error, path) from error
+    return read_regular(folder / name)
 
 
 def _name(loaded: LoadedSpec) -> str:

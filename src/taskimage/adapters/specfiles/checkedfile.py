@@ -9,11 +9,11 @@ import os
 import stat
 from typing import BinaryIO, Protocol, cast
 
-from taskimage.adapters.witness import saw
+from taskimage.adapters.witness import saw, took
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, IntegrityError, NotAllowed, NotFound, TaskImageError
 
-__all__ = ["Hasher", "explained", "hash_file", "open_checked", "open_regular"]
+__all__ = ["Hasher", "explained", "hash_file", "open_checked", "open_regular", "read_regular"]
 
 _BLOCK = 1 << 18
 
@@ -59,6 +59,17 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     raise BadInput("not a regular file", where=os.fspath(path))
 
 
+def read_regular(path: str | os.PathLike[str], most: int = -1) -> bytes:
+    """The bytes of the regular file ``path``, or the first ``most`` of them. Raises as `open_regular` does."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(most)
+    except OSError as error:
+        raise explained(error, path) from error
+    took(path, hashlib.sha256(data).hexdigest(), len(data))
+    return data
+
+
 def hash_file(path: str | os.PathLike[str], also: Hasher | None = None) -> tuple[int, Digest]:
     """The size and digest of the regular file ``path``; ``also`` takes its bytes in as well."""
     sha256 = hashlib.sha256()
@@ -72,6 +83,7 @@ def hash_file(path: str | os.PathLike[str], also: Hasher | None = None) -> tuple
                     also.update(block)
     except OSError as error:
         raise explained(error, path) from error
+    took(path, sha256.hexdigest(), size)
     return size, Digest("sha256", sha256.hexdigest())
 
 

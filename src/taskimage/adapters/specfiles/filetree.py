@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, hash_file, open_checked
 from taskimage.adapters.specfiles.ignorerules import IgnoreRules
 from taskimage.adapters.thispython import is_below
-from taskimage.adapters.witness import saw
+from taskimage.adapters.witness import listed, saw
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.transform.entry import StreamBody
@@ -128,7 +128,7 @@ def _walk(top: str, *, skipped: str | None = None) -> Iterator[str]:
         raise explained(error, error.filename or top) from error
 
     for root, folders, files in os.walk(top, onerror=refuse):
-        saw(root)
+        listed(root, (*folders, *files))
         folders[:] = [name for name in folders if name != skipped]
         for name in sorted(files):
             yield posixpath.join(root, name)
@@ -144,11 +144,11 @@ def _listing(top: str, target: str, bounds: tuple[str, ...]) -> tuple[list[tuple
         at, folder, above = waiting.pop()
         if at:
             directories.append(at)
-        saw(folder)
         try:
             names = sorted(entry.name for entry in Path(folder).iterdir())
         except OSError as error:
             raise explained(error, folder) from error
+        listed(folder, names)
         for name in names:
             path = posixpath.join(folder, name)
             mode = _mode(path)

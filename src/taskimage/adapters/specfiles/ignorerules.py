@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from taskimage.adapters.specfiles.checkedfile import open_regular
+from taskimage.adapters.specfiles.checkedfile import read_regular
 from taskimage.adapters.userfolders import configuration, home
 from taskimage.adapters.witness import lost_sight, saw
 from taskimage.model.errors import BadInput
@@ -91,10 +91,8 @@ def _watch_git(folder: Path) -> None:
 
 def read_dockerignore(path: Path) -> DockerIgnore:
     """The rules of a ``.dockerignore``. Raises NotFound, NotAllowed, BadInput."""
-    with open_regular(path) as file:
-        data = file.read()
     try:
-        return DockerIgnore.parse(data.decode(), where=str(path))
+        return DockerIgnore.parse(read_regular(path).decode(), where=str(path))
     except UnicodeDecodeError as error:
         raise BadInput("not UTF-8", where=str(path)) from error
 

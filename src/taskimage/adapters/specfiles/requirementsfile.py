@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from taskimage.adapters.specfiles.checkedfile import open_regular
+from taskimage.adapters.specfiles.checkedfile import read_regular
 from taskimage.adapters.witness import saw
 from taskimage.model.errors import BadInput, CannotBuild, NotFound
 from taskimage.model.spec.requirementskind import RequirementsKind
@@ -100,8 +100,7 @@ def _file(path: Path, name: str) -> RequirementsFile:
 
 def _read(path: Path, included_at: str) -> tuple[str, bytes]:
     try:
-        with open_regular(path) as file:
-            data = file.read(_MAX_BYTES + 1)
+        data = read_regular(path, _MAX_BYTES + 1)
     except NotFound as error:
         raise NotFound(f"no such file: {str(path)!r}", where=included_at or None) from error
     if len(data) > _MAX_BYTES:
