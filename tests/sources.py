@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import hashlib
 import json
 import lzma
@@ -87,6 +88,10 @@ def package(name: str, version: str, body: bytes | None = None, **fields: str) -
     return "".join(f"{key}: {value}\n" for key, value in lines.items())
 
 
+def _packed(text: bytes) -> dict[str, bytes]:
+    return {".gz": gzip.compress(text, mtime=0), ".xz": lzma.compress(text)}
+
+
 class Archive:
     """A signed archive with the packages of a few suites, in the folder ``root`` of its mirror."""
 
@@ -103,17 +108,15 @@ class Archive:
         until: datetime | None = None,
         by_hash: bool = True,
         key: Tsk | None = None,
-        packed: bytes | None = None,
+        packed: Mapping[str, bytes] | None = None,
         changes: Mapping[str, str] | None = None,
         components: Mapping[str, str] | None = None,
     ) -> None:
-        """``packages`` are those of main; ``components`` has what others hold."""
+        """``packages`` are those of main, ``packed`` by the endings of their names; ``components`` has what others hold."""
         text = "\n".join(packages).encode()
-        packed = lzma.compress(text) if packed is None else packed
-        lists = {"main": (text, packed)}
-        lists |= {
-            name: (more.encode(), lzma.compress(more.encode())) for name, more in (components or {}).items()
-        }
+        lists = {"main": {"": text, **(_packed(text) if packed is None else packed)}}
+        for name, more in (components or {}).items():
+            lists[name] = {"": more.encode(), **_packed(more.encode())}
         fields = {
             "Suite": state + "".join(suite.partition("-")[1:]),
             "Codename": suite,
@@ -125,10 +128,11 @@ class Archive:
         release = "".join(f"{name}: {value}\n" for name, value in fields.items()) + "SHA256:\n"
         for component, files in lists.items():
             folder = f"{component}/binary-amd64"
-            for ending, data in zip(("", ".xz"), files, strict=True):
+            for ending, data in files.items():
                 release += f" {sha256(data).hexdigest()} {len(data)} {folder}/Packages{ending}\n"
-            name = f"by-hash/SHA256/{sha256(files[1]).hexdigest()}" if by_hash else "Packages.xz"
-            self.mirror.write(f"{self.root}dists/{suite}/{folder}/{name}", files[1])
+                name = f"by-hash/SHA256/{sha256(data).hexdigest()}" if by_hash else f"Packages{ending}"
+                if ending:  # as mirrors have it: the text is signed for, and nowhere
+                    self.mirror.write(f"{self.root}dists/{suite}/{folder}/{name}", data)
         signed = sign((key or self.key).signer(), release.encode(), mode=SignatureMode.CLEAR)
         self.mirror.write(f"{self.root}dists/{suite}/InRelease", signed)
 

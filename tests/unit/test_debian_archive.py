@@ -159,6 +159,51 @@ def test_an_archive_without_by_hash_is_read_by_name(debian: Callable[..., Debian
     assert pinned(debian())[0].startswith("lib=1.3 ")
 
 
+def gone(archive: Archive, *endings: str) -> None:
+    """No list of packages with one of ``endings`` is on the mirror."""
+    for path in archive.mirror.root.glob("dists/*/main/binary-amd64/Packages*"):
+        if path.suffix in endings:
+            path.unlink()
+
+
+def publish_by_name(archive: Archive) -> None:
+    """An archive whose lists have names that say what they are."""
+    archive.publish("rolling", package("lib", "2"), state="unstable", by_hash=False)
+
+
+def test_one_form_of_a_list_is_fetched_the_one_that_is_quickly_read(
+    debian: Callable[..., Debian], archive: Archive
+) -> None:
+    publish_by_name(archive)
+    debian().resolve("rolling", "amd64", base=["lib"])
+    asked = [path for path in archive.mirror.asked if "Packages" in path]
+    assert asked == ["/dists/rolling/main/binary-amd64/Packages.gz"]
+
+
+@pytest.mark.parametrize("served", [".gz", ".xz", ""])
+def test_a_form_that_is_signed_for_and_not_served_is_passed_over(
+    debian: Callable[..., Debian], archive: Archive, served: str
+) -> None:
+    """And is not asked for again, nor missed without the network."""
+    publish_by_name(archive)
+    archive.mirror.write("dists/rolling/main/binary-amd64/Packages", package("lib", "2").encode())
+    gone(archive, *({".gz", ".xz", ""} - {served}))
+    assert debian().candidate("rolling", "amd64", "lib") == "2"
+    archive.mirror.asked.clear()
+    assert debian().candidate("rolling", "amd64", "lib") == "2"
+    assert debian(offline=True).candidate("rolling", "amd64", "lib") == "2"
+    assert not [path for path in archive.mirror.asked if "Packages" in path]
+
+
+def test_a_list_of_which_no_form_is_served_is_worth_a_retry(
+    debian: Callable[..., Debian], archive: Archive
+) -> None:
+    publish_by_name(archive)
+    gone(archive, ".gz", ".xz")
+    with pytest.raises(Unreachable, match="not there yet"):
+        debian().candidate("rolling", "amd64", "lib")
+
+
 # -- suites ---------------------------------------------------------------------------------------------
 
 
@@ -228,15 +273,16 @@ def spoil_packages(archive: Archive) -> None:
 
 
 def spoil_size(archive: Archive) -> None:
-    archive.publish("prime", package("base", "1"), packed=lzma.compress(b"x" * 5_000_000, preset=0))
+    archive.publish("prime", package("base", "1"), packed={".xz": lzma.compress(b"x" * 5_000_000, preset=0)})
 
 
 def spoil_end(archive: Archive) -> None:
-    archive.publish("prime", package("base", "1"), packed=lzma.compress(package("base", "1").encode())[:-8])
+    cut = lzma.compress(package("base", "1").encode())[:-8]
+    archive.publish("prime", package("base", "1"), packed={".xz": cut})
 
 
 def spoil_format(archive: Archive) -> None:
-    archive.publish("prime", package("base", "1"), packed=b"not xz" * 9)
+    archive.publish("prime", package("base", "1"), packed={".xz": b"not xz" * 9})
 
 
 def spoil_release(archive: Archive) -> None:

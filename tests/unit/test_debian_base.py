@@ -425,7 +425,11 @@ def test_a_flat_archive_is_read(archive: Archive, tmp_path: Path, place: str, pa
     assert (pin.archive, pin.path) == ("some-vendor-inc", "x/a_1.deb")
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(FLAT)[:-9], b"no gzip", gzip.compress(b"x" * 99_999)])
+PACKED = gzip.compress(FLAT, mtime=0)
+DAMAGED = PACKED[:10] + b"\xff" * 9 + PACKED[19:]
+
+
+@pytest.mark.parametrize("packed", [PACKED[:-9], b"no gzip", DAMAGED, gzip.compress(b"x" * 99_999)])
 def test_a_list_that_does_not_unpack_as_signed_is_refused(
     archive: Archive, resolve: Resolve, packed: bytes
 ) -> None:

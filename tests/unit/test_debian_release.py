@@ -56,9 +56,20 @@ def test_an_index_that_names_no_time_does_not_expire() -> None:
 
 
 def test_the_list_of_packages_is_that_of_sha256() -> None:
-    listed = release().packages("amd64")
-    assert (listed.path, listed.size, listed.digest.hex) == ("main/binary-amd64/Packages.xz", 30, HEX)
-    assert release().unpacked_size(listed) == 90
+    packed, plain = release().packages("amd64")
+    assert (packed.path, packed.size, packed.digest.hex) == ("main/binary-amd64/Packages.xz", 30, HEX)
+    assert plain.path == "main/binary-amd64/Packages"
+    assert release().unpacked_size(packed) == release().unpacked_size(plain) == 90
+
+
+def test_what_gzip_made_comes_before_what_xz_made() -> None:
+    """It is larger, and unpacked in a sixth of the time."""
+    both = TEXT.replace(
+        f" {HEX}       30 main/binary-amd64/Packages.xz\n",
+        f" {HEX} 30 main/binary-amd64/Packages.xz\n {HEX} 40 main/binary-amd64/Packages.gz\n",
+    )
+    endings = [listed.path.rpartition("Packages")[2] for listed in release(both).packages("amd64")]
+    assert endings == [".gz", ".xz", ""]
 
 
 def test_an_unknown_architecture_is_told_with_those_that_there_are() -> None:

@@ -43,7 +43,7 @@ def resolve(tmp_path: Path) -> Iterator[Resolve]:
             indexes = []
             for number, text in enumerate(texts):
                 suite = "suite" + ("", "-updates", "-security")[number]
-                path = tmp_path / f"{len(list(tmp_path.iterdir()))}.sqlite"
+                path = tmp_path / f"{len(list(tmp_path.iterdir()))}.packages"
                 write_index([stanzas(text)], path, where="x")
                 indexes.append(stack.enter_context(_open(path, suite)))
             universe = Universe(indexes, suite="suite", architecture="amd64")
@@ -202,8 +202,8 @@ def test_the_order_of_the_request_and_of_the_index_does_not_matter(
 )
 def test_a_list_of_packages_that_cannot_be_read_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
     def find() -> None:
-        write_index([stanzas("a 1").replace(old, new)], tmp_path / "x.sqlite", where="x")
-        with _open(tmp_path / "x.sqlite", "suite") as index:
+        write_index([stanzas("a 1").replace(old, new)], tmp_path / "x.packages", where="x")
+        with _open(tmp_path / "x.packages", "suite") as index:
             index.find("a")
 
     with pytest.raises(IntegrityError, match="list of packages"):
@@ -213,7 +213,69 @@ def test_a_list_of_packages_that_cannot_be_read_is_refused(tmp_path: Path, old: 
 def test_a_list_may_come_in_pieces_of_any_size(tmp_path: Path) -> None:
     text = stanzas("a 1\nb 1; Provides: v\nc 1")
     pieces = [text[start : start + 7] for start in range(0, len(text), 7)]
-    write_index(pieces, tmp_path / "x.sqlite", where="x")
-    with _open(tmp_path / "x.sqlite", "suite") as index:
+    write_index(pieces, tmp_path / "x.packages", where="x")
+    with _open(tmp_path / "x.packages", "suite") as index:
         assert sorted(index.names()) == ["a", "b", "c"]
         assert index.providers("v") == ("b",)
+
+
+def test_an_index_is_the_same_bytes_whatever_pieces_it_came_in(tmp_path: Path) -> None:
+    text = stanzas("b 1; Provides: v, w (= 2)\na 1; Provides: v\nb 2")
+    for size in (1, 7, 1 << 20):
+        pieces = [text[start : start + size] for start in range(0, len(text), size)]
+        write_index(pieces, tmp_path / f"{size}.packages", where="x")
+    files = {path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(files) == 1
+    assert files.pop().startswith(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        stanzas("a 1\nb 1; Provides: v").replace(b"\n\n", b"\n\n\n\n\n"),
+        b"\n\n" + stanzas("a 1\nb 1; Provides: v"),
+        stanzas("a 1\nb 1; Provides: v").rstrip(b"\n"),
+        stanzas("a 1\nb 1; Provides: v")
+        .replace(b"Package:", b"PACKAGE:\t")
+        .replace(b"Provides", b"provides"),
+        stanzas("a 1\nb 1; Provides: v").replace(b"Provides: v", b"Provides:\n u,\n v"),
+        stanzas("a 1\nb 1; Provides: v").replace(
+            b"Package: b\nVersion: 1", b"Provides: v\nVersion: 1\nPackage: b"
+        ),
+    ],
+    ids=["blank lines", "blank at first", "no last line end", "any case", "folded", "any order"],
+)
+def test_a_list_may_be_written_in_any_way_that_policy_allows(tmp_path: Path, text: bytes) -> None:
+    write_index([text], tmp_path / "x.packages", where="x")
+    with _open(tmp_path / "x.packages", "suite") as index:
+        assert index.names() == ["a", "b"]
+        assert [item.version for name in ("a", "b") for item in index.find(name)] == ["1", "1"]
+        assert index.providers("v") == ("b",)
+
+
+NAMES = st.text("ab+.-", min_size=1, max_size=4).map(lambda text: f"n{text}")
+
+
+@settings(max_examples=50)
+@given(there=st.lists(st.tuples(NAMES, st.sets(NAMES, max_size=3)), max_size=12), asked=NAMES)
+def test_what_is_found_by_halving_is_what_there_is(
+    tmp_path_factory: pytest.TempPathFactory, there: list[tuple[str, set[str]]], asked: str
+) -> None:
+    """In the order of the list; of a name that another one begins with, and of one that is not there, too."""
+    lines = [
+        f"{name} {number}" + (f"; Provides: {', '.join(virtual)}" if virtual else "")
+        for number, (name, virtual) in enumerate(there)
+    ]
+    path = tmp_path_factory.mktemp("index") / "x.packages"
+    write_index([stanzas("\n".join(lines))], path, where="x")
+    with _open(path, "suite") as index:
+        for wanted in {
+            asked,
+            *(name for name, _ in there),
+            *(one for _, virtual in there for one in virtual),
+        }:
+            versions = [str(number) for number, (name, _) in enumerate(there) if name == wanted]
+            assert [item.version for item in index.find(wanted)] == versions
+            providers = sorted({name for name, virtual in there if wanted in virtual})
+            assert list(index.providers(wanted)) == providers
+        assert index.names() == sorted({name for name, _ in there})

@@ -2,7 +2,7 @@
 
     home/
       oci/               an OCI image layout: layers, configs, manifests, index.json
-      indexes/debian/    signed indexes of suites, and their packages as SQLite files
+      indexes/debian/    signed indexes of suites, and their lists of packages, ready to be asked
       inputs/sha256/     what was fetched: wheels, .debs, interpreters
       records/KIND/      small JSON records, by key: layers, images, resolutions, addresses, receipts
       bytecode/          what was compiled of each wheel; interpreters/ has what compiled it

@@ -129,9 +129,9 @@ class DebianBase:
             )
         releases = self._pockets.each(self._release, places)
         found = [
-            (place, release, listed)
+            (place, release, forms)
             for place, release in zip(places, releases, strict=True)
-            for listed in self._listed(place, release, architecture)
+            for forms in self._listed(place, release, architecture)
         ]
         return self._pockets.each(lambda item: self._pockets.pocket(*item, architecture), found)
 
@@ -144,7 +144,7 @@ class DebianBase:
             )
         return release
 
-    def _listed(self, place: Place, release: Release, architecture: str) -> Iterator[Listed]:
+    def _listed(self, place: Place, release: Release, architecture: str) -> Iterator[Sequence[Listed]]:
         for component in place.components:
             try:
                 yield release.packages(architecture, component)

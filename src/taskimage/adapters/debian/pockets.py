@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from taskimage.adapters.crew import Crew
-from taskimage.adapters.debian.index import FORMAT, Index, unpack, write_index
+from taskimage.adapters.debian.index import FORMAT, Index, write_index
 from taskimage.adapters.debian.release import Listed, Release
 from taskimage.adapters.debian.signature import Keyring
+from taskimage.adapters.debian.unpacked import unpacked
 from taskimage.adapters.http import Http, redacted
 from taskimage.adapters.store import Store
 from taskimage.model.digest import verify
@@ -144,48 +146,59 @@ class Pockets:
 
     # -- Packages --------------------------------------------------------------------------------------
 
-    def pocket(self, place: Place, release: Release, listed: Listed, architecture: str) -> Pocket:
-        """The list of packages ``listed`` in the release of the suite, read."""
-        path = self._indexes / f"{listed.digest.hex}.{FORMAT}.sqlite"
-        if not path.exists():
-            with self.store.locked(f"debian-{listed.digest.hex}"):
-                if not path.exists():
-                    self._make_index(place, release, listed, architecture, path)
+    def pocket(self, place: Place, release: Release, forms: Sequence[Listed], architecture: str) -> Pocket:
+        """A list of packages in the release of the suite, read; it is there in ``forms``, the best first."""
+        path = self._known(forms)
+        if path is None:
+            with self.store.locked(f"debian-{forms[0].digest.hex}"):
+                path = self._known(forms) or self._made(place, release, forms, architecture)
         return Pocket(place.archive or _alias(release.origin), place.suite, release.priority, path)
 
-    def _make_index(
-        self, place: Place, release: Release, listed: Listed, architecture: str, path: Path
-    ) -> None:
+    def _known(self, forms: Sequence[Listed]) -> Path | None:
+        return next(filter(Path.exists, map(self._path, forms)), None)
+
+    def _path(self, listed: Listed) -> Path:
+        return self._indexes / f"{listed.digest.hex}.{FORMAT}.packages"
+
+    def _made(self, place: Place, release: Release, forms: Sequence[Listed], architecture: str) -> Path:
         if self.offline:
             raise NotFound(
                 f"the store has no index of {place.suite!r} for {architecture!r}",
                 hint="run once without offline to fetch it",
             )
-        folder, slash, _ = listed.path.rpartition("/")
-        by_hash = f"{folder}{slash}by-hash/SHA256/{listed.digest.hex}"
-        file = f"{place.folder}{by_hash if release.by_hash else listed.path}"
-
-        def fetch(root: str) -> bytes:
-            url = f"{root}/{file}"
-            return verify(self.http.get(url, limit=listed.size), listed.digest, where=redacted(url))
-
+        folder = forms[0].path.rpartition("/")[0]
         step = f"index {place.shelf} {folder}"
         label = " ".join(filter(None, (place.suite, folder.partition("/binary-")[0].removeprefix("main"))))
         self.listener(Started(step, f"Reading the packages of {label}"))
-        try:
-            packed = self._from_any_mirror(place, fetch)
-        except NotFound as error:
-            raise Unreachable(
-                f"the list of packages that {place.suite!r} is signed for is not there yet: {error.message}",
-                hint=f"the mirror is being updated (try again in a few minutes), or does not carry {architecture!r}",
-            ) from error
+        listed, packed = self._fetched(place, release, forms, architecture)
         where = f"{place.suite} {listed.path}"
         with self.store.explained(), self.store.temporary_directory() as temporary:
-            made = Path(temporary) / "index.sqlite"
-            chunks = unpack(packed, release.unpacked_size(listed), where=where)
+            made = Path(temporary) / "index"
+            chunks = unpacked(packed, release.unpacked_size(listed), where=where)
             write_index(_while_wanted(chunks), made, where=where)
-            self.store.move_in(made, path)
+            self.store.move_in(made, self._path(listed))
         self.listener(Done(step, f"Read the packages of {label}"))
+        return self._path(listed)
+
+    def _fetched(
+        self, place: Place, release: Release, forms: Sequence[Listed], architecture: str
+    ) -> tuple[Listed, bytes]:
+        """The first of ``forms`` that is on a mirror: a release may state some that are nowhere."""
+        for listed in forms:
+            try:
+                return listed, self._from_any_mirror(place, partial(self._fetch, place, release, listed))
+            except NotFound as error:
+                missing = error
+        raise Unreachable(
+            f"the list of packages that {place.suite!r} is signed for is not there yet: {missing.message}",
+            hint=f"the mirror is being updated (try again in a few minutes), or does not carry {architecture!r}",
+        ) from missing
+
+    def _fetch(self, place: Place, release: Release, listed: Listed, root: str) -> bytes:
+        folder, slash, _ = listed.path.rpartition("/")
+        by_hash = f"{folder}{slash}by-hash/SHA256/{listed.digest.hex}"
+        url = f"{root}/{place.folder}{by_hash if release.by_hash else listed.path}"
+        return verify(self.http.get(url, limit=listed.size), listed.digest, where=redacted(url))
 
     # -- mirrors ---------------------------------------------------------------------------------------
 

@@ -15,8 +15,11 @@ from taskimage.model.errors import BadInput, IntegrityError, NotFound
 
 __all__ = ["AUTOMATIC", "COMPRESSIONS", "UPGRADES_ONLY", "Listed", "Release"]
 
-COMPRESSIONS = (".xz", ".gz", "")
-"""How a list of packages may be compressed, by the ending of its name; what is smallest is taken."""
+COMPRESSIONS = (".gz", ".xz", "")
+"""How a list of packages may be compressed, by the ending of its name, the quickest first.
+
+What gzip makes is larger by three eighths than what xz makes, and unpacked in a sixth of the time.
+"""
 
 AUTOMATIC, UPGRADES_ONLY, NOT_AUTOMATIC = 500, 100, 1
 """apt's priorities; one that is installed has the second."""
@@ -99,15 +102,15 @@ class Release:
                 "spec: builder_options: {taskimage: {expired_indexes: true}}",
             )
 
-    def packages(self, architecture: str, component: str = "main") -> Listed:
-        """The list of packages of ``component`` for ``architecture``, compressed if it is. Raises NotFound.
+    def packages(self, architecture: str, component: str = "main") -> tuple[Listed, ...]:
+        """The list of packages of ``component`` for ``architecture``, in each form that it has, the best first.
 
-        A flat archive has one list, which is that of the component "".
+        A flat archive has one list, which is that of the component "". Raises NotFound.
         """
         path = f"{component}/binary-{architecture}/Packages" if component else "Packages"
-        for ending in COMPRESSIONS:
-            if path in self.files and f"{path}{ending}" in self.files:
-                return self.files[f"{path}{ending}"]
+        if path in self.files:
+            forms = (f"{path}{ending}" for ending in COMPRESSIONS)
+            return tuple(self.files[form] for form in forms if form in self.files)
         beginning = f"{component}/binary-"
         known = sorted(
             name.removeprefix(beginning).removesuffix("/Packages")
