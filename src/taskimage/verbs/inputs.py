@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
 
@@ -104,6 +104,13 @@ class Inputs(contextlib.ExitStack):
     def deb(self, pin: DebPin) -> Deb:
         """The package of ``pin``, which is fetched; its bodies can be opened from any thread."""
         return self._debs.get(pin.digest, lambda: self._read_deb(pin))
+
+    def control(self, pin: DebPin) -> Mapping[str, str]:
+        """The control fields of the package of ``pin``, which is fetched, and of which no more is read."""
+        from taskimage.transform.deb import read_control
+
+        with self._tools.store.input_path(pin.digest).open("rb") as stream:
+            return read_control(stream, where=pin.path.rpartition("/")[2])
 
     def debs(self, pins: Iterable[DebPin]) -> list[Deb]:
         """The packages of ``pins``, which are fetched, each read by whichever thread comes to it first."""

@@ -117,7 +117,7 @@ class Interpreter:
             name = todo.pop()
             if name in base and name not in found:
                 found[name] = base[name]
-                control = self._inputs.deb(base[name]).control
+                control = self._inputs.control(base[name])
                 depends = ",".join(control.get(field, "") for field in ("Pre-Depends", "Depends"))
                 todo += re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends)
         return [found[name] for name in sorted(found)]
