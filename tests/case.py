@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,6 @@ class Case:
             "NO_PROXY": "127.0.0.1",
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
-            "TMPDIR": tempfile.gettempdir(),
         }
 
     def close(self) -> None:

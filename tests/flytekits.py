@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,7 +122,7 @@ class Project:
         return subprocess.run(
             [self.flytekit.program(program), *words],
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], **self.environ, **environ},
+            env={"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir(), **self.environ, **environ},
             input=stdin,
             capture_output=True,
             text=True,
