@@ -77,6 +77,7 @@ def test_with_a_lock_two_requests_tell_that_there_is_nothing_to_do(
 ) -> None:
     published.lock()
     reference = published.build()
+    published.use_another_store()
     registry.clear_requests()
     code, out, _ = published.run("build", str(published.spec_path))
     assert (code, out.strip()) == (0, reference)
@@ -112,8 +113,26 @@ def test_a_cold_machine_with_a_lock_neither_fetches_nor_makes_what_the_registry_
     assert published.mirror.asked == published.index.asked == []
     assert "Making" not in err
     # The configuration alone is new; no layer is even asked about.
-    assert sum(one.method == "HEAD" and "/blobs/" in one.path for one in registry.requests) == 1
+    assert sum("/blobs/sha256:" in one.path for one in registry.requests) == 0
     assert sum(one.method == "POST" for one in registry.requests) == 1
+
+
+def test_an_edited_file_costs_nine_requests(published: Case, registry: Registry) -> None:
+    """The tag, the cache, a layer and a configuration that nobody can have yet, the manifest, and the cache again."""
+    (published.folder / "tasks.py").write_text("1")
+    published.spec(registry=registry.host, copy=["tasks.py"])
+    published.build()
+    (published.folder / "tasks.py").write_text("2")
+    registry.clear_requests()
+    published.build()
+    assert [re.sub(r"/[^/]*$", "", line) for line in asked(registry)] == [
+        "GET /v2/demo/manifests",
+        "GET /v2/demo/manifests",
+        *["POST /v2/demo/blobs", "PUT /v2/demo/blobs"] * 2,
+        "PUT /v2/demo/manifests",
+        "GET /v2/demo/manifests",
+        "PUT /v2/demo/manifests",
+    ]
 
 
 def test_layers_that_the_registry_has_lost_are_made_and_sent(published: Case, registry: Registry) -> None:
