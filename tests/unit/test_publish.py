@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -133,6 +136,35 @@ def test_an_edited_file_costs_nine_requests(published: Case, registry: Registry)
         "GET /v2/demo/manifests",
         "PUT /v2/demo/manifests",
     ]
+
+
+def test_an_edited_file_imports_nothing_that_other_layers_are_made_with(
+    published: Case, registry: Registry
+) -> None:
+    (published.folder / "tasks.py").write_text("1")
+    published.spec(registry=registry.host, copy=["tasks.py"])
+    published.build()
+    (published.folder / "tasks.py").write_text("2")
+    run = f"import sys; from taskimage.cli import main; main(['build', {str(published.spec_path)!r}]); print(*sys.modules)"
+    environ = {**os.environ, **published.environ}
+    printed = subprocess.run(
+        [sys.executable, "-c", run], env=environ, capture_output=True, text=True, check=True
+    )
+    modules = set(printed.stdout.split())
+    assert {"taskimage.verbs.making", "taskimage.transform.layer"} <= modules
+    verbs = {
+        f"taskimage.verbs.{name}"
+        for name in ("base", "compile", "inputs", "job", "make", "overlap", "standin")
+    }
+    others = {
+        "taskimage.transform.deb",
+        "taskimage.adapters.credentials",
+        "subprocess",
+        "pickle",
+        "sqlite3",
+        "rich",
+    }
+    assert modules & (verbs | others) == set()
 
 
 def test_layers_that_the_registry_has_lost_are_made_and_sent(published: Case, registry: Registry) -> None:
