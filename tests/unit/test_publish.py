@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -77,6 +80,7 @@ def test_with_a_lock_two_requests_tell_that_there_is_nothing_to_do(
 ) -> None:
     published.lock()
     reference = published.build()
+    published.use_another_store()
     registry.clear_requests()
     code, out, _ = published.run("build", str(published.spec_path))
     assert (code, out.strip()) == (0, reference)
@@ -112,8 +116,55 @@ def test_a_cold_machine_with_a_lock_neither_fetches_nor_makes_what_the_registry_
     assert published.mirror.asked == published.index.asked == []
     assert "Making" not in err
     # The configuration alone is new; no layer is even asked about.
-    assert sum(one.method == "HEAD" and "/blobs/" in one.path for one in registry.requests) == 1
+    assert sum("/blobs/sha256:" in one.path for one in registry.requests) == 0
     assert sum(one.method == "POST" for one in registry.requests) == 1
+
+
+def test_an_edited_file_costs_nine_requests(published: Case, registry: Registry) -> None:
+    """The tag, the cache, a layer and a configuration that nobody can have yet, the manifest, and the cache again."""
+    (published.folder / "tasks.py").write_text("1")
+    published.spec(registry=registry.host, copy=["tasks.py"])
+    published.build()
+    (published.folder / "tasks.py").write_text("2")
+    registry.clear_requests()
+    published.build()
+    assert [re.sub(r"/[^/]*$", "", line) for line in asked(registry)] == [
+        "GET /v2/demo/manifests",
+        "GET /v2/demo/manifests",
+        *["POST /v2/demo/blobs", "PUT /v2/demo/blobs"] * 2,
+        "PUT /v2/demo/manifests",
+        "GET /v2/demo/manifests",
+        "PUT /v2/demo/manifests",
+    ]
+
+
+def test_an_edited_file_imports_nothing_that_other_layers_are_made_with(
+    published: Case, registry: Registry
+) -> None:
+    (published.folder / "tasks.py").write_text("1")
+    published.spec(registry=registry.host, copy=["tasks.py"])
+    published.build()
+    (published.folder / "tasks.py").write_text("2")
+    run = f"import sys; from taskimage.cli import main; main(['build', {str(published.spec_path)!r}]); print(*sys.modules)"
+    environ = {**os.environ, **published.environ}
+    printed = subprocess.run(
+        [sys.executable, "-c", run], env=environ, capture_output=True, text=True, check=True
+    )
+    modules = set(printed.stdout.split())
+    assert {"taskimage.verbs.making", "taskimage.transform.layer"} <= modules
+    verbs = {
+        f"taskimage.verbs.{name}"
+        for name in ("base", "compile", "inputs", "job", "make", "overlap", "standin")
+    }
+    others = {
+        "taskimage.transform.deb",
+        "taskimage.adapters.credentials",
+        "subprocess",
+        "pickle",
+        "sqlite3",
+        "rich",
+    }
+    assert modules & (verbs | others) == set()
 
 
 def test_layers_that_the_registry_has_lost_are_made_and_sent(published: Case, registry: Registry) -> None:

@@ -99,3 +99,12 @@ def test_a_store_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotAllowed, match="cannot use the store"):
         Store(tmp_path / "file" / "home").put_blob(b"x")
+
+
+def test_a_record_that_a_power_cut_spoilt_is_none(tmp_path: Path) -> None:
+    store, key = Store(tmp_path), Digest.of(b"")
+    store.keep_record("layers", key, {"a": 1})
+    path = tmp_path / "records" / "layers" / f"{key.hex}.json"
+    for spoilt in (b"", b"\0" * 7, path.read_bytes()[:-1]):
+        path.write_bytes(spoilt)
+        assert store.record("layers", key) is None

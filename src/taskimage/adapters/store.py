@@ -11,7 +11,8 @@
       tmp/               where everything is written before it is renamed into place
 
 Every write goes to a temporary file on the same file system, is flushed, and is renamed: a process that is
-killed leaves nothing that looks whole and is not.
+killed leaves nothing that looks whole and is not. What something else relies on is on the disk before; a record
+need not be, since one that a power cut spoils cannot be read, and is as good as none.
 """
 
 from __future__ import annotations
@@ -74,10 +75,11 @@ class Pending:
         self._hash = hashlib.sha256()
         self.size = 0
 
-    def sync(self) -> None:
-        """Everything written is on the disk."""
+    def flush(self, *, to_disk: bool) -> None:
+        """Everything written is there for other processes, and ``to_disk`` for another boot."""
         self._file.flush()
-        os.fsync(self._file.fileno())
+        if to_disk:
+            os.fsync(self._file.fileno())
 
 
 class Store:
@@ -147,7 +149,7 @@ class Store:
         """Keep ``record`` for ``key``."""
         with self._pending() as pending:
             pending.write(canonical_json(record))
-            self._rename(pending, self._record_path(kind, key))
+            self._rename(pending, self._record_path(kind, key), durable=False)
 
     def _record_path(self, kind: str, key: Digest) -> Path:
         return self.home / "records" / kind / f"{key.hex}.json"
@@ -163,11 +165,14 @@ class Store:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def write_file(self, path: Path, data: bytes, *, private: bool = False) -> None:
-        """Put ``data`` at ``path``, which lies in the store, in one step; where it is ``private`` nobody else reads it."""
+    def write_file(self, path: Path, data: bytes, *, private: bool = False, durable: bool = True) -> None:
+        """Put ``data`` at ``path``, which lies in the store, in one step.
+
+        What is ``private`` nobody else reads; what is not ``durable`` may be spoilt by a power cut.
+        """
         with self._pending() as pending:
             pending.write(data)
-            self._rename(pending, path, mode=0o600 if private else 0o644)
+            self._rename(pending, path, mode=0o600 if private else 0o644, durable=durable)
 
     def move_in(self, made: Path, path: Path) -> None:
         """Put the file ``made``, from a `temporary_directory`, at ``path``, which lies in the store, in one step."""
@@ -199,9 +204,9 @@ class Store:
                 path.unlink(missing_ok=True)
                 _UNFINISHED.discard(path)
 
-    def _rename(self, pending: Pending, target: Path, *, mode: int = 0o644) -> None:
+    def _rename(self, pending: Pending, target: Path, *, mode: int = 0o644, durable: bool = True) -> None:
         self._make(target.parent)
-        pending.sync()
+        pending.flush(to_disk=durable)
         pending.path.chmod(mode)
         pending.path.rename(target)
 

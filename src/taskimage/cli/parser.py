@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +14,8 @@ __all__ = ["Parser", "did_you_mean", "platforms"]
 
 def did_you_mean(kind: str, word: str, known: Iterable[str], *, hint: str) -> BadInput:
     """The error of a word that is not among ``known``, with the likely one in its hint."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1)
     return BadInput(f"no such {kind}: {word!r:.100}", hint=f"did you mean {close[0]!r}?" if close else hint)
 

@@ -24,7 +24,7 @@ from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import environment_of_commands
 from taskimage.verbs.administration import administer, sandbox_for
-from taskimage.verbs.make import write
+from taskimage.verbs.layers import write
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Commands", "commands_plan"]

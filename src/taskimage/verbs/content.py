@@ -24,17 +24,15 @@ from taskimage.model.spec import ImageSpec
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import PREFIX
-from taskimage.verbs.base import Base
-from taskimage.verbs.inputs import Inputs
-from taskimage.verbs.make import known_layer
+from taskimage.verbs.layers import known_layer
 from taskimage.verbs.making import Making
-from taskimage.verbs.overlap import check_overlaps
 from taskimage.verbs.prepare import Planned, Prepared
 from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.workshop import Workshop
 
 if TYPE_CHECKING:
+    from taskimage.verbs.base import Base
     from taskimage.verbs.commands import Commands
     from taskimage.verbs.destination import Destination
 
@@ -208,6 +206,11 @@ class Content:
                 rebuild(self._tools, planned.spec, self._asked(planned.spec), planned.lock, built)
 
     def _check_overlaps(self, planned: Planned, base: Base | None, made: Iterable[LayerPlan]) -> None:
+        if not any(plan.conda or plan.wheels for plan in made):
+            return
+        from taskimage.verbs.inputs import Inputs
+        from taskimage.verbs.overlap import check_overlaps
+
         lock, asked = planned.lock, self._asked(planned.spec)
         with Inputs(self._tools, asked=asked, python=lock.python.minor, prefix=PREFIX, base=base) as inputs:
             if any(plan.conda for plan in made):
@@ -236,6 +239,8 @@ class Content:
     def _base(self, planned: Planned) -> Base | None:
         if planned.lock.image is None:
             return None
+        from taskimage.verbs.base import Base
+
         base = Base(self._tools, planned.lock.image, planned.lock.platform)
         self._bases[planned.lock.platform] = base
         self._below |= dict.fromkeys((layer.digest for layer in base.image.manifest.layers), base)

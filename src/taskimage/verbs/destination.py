@@ -127,8 +127,10 @@ class Destination:
 
         fetch(self._tools, RegistrySource([self._repository], self._tools.store), root)
 
-    def put(self, blob: Blob, moved: MovedBytes) -> None:
-        """Have a blob of an image that is going to be published."""
+    def put(self, blob: Blob, moved: MovedBytes, *, is_new: bool = False) -> None:
+        """Have a blob of an image that is going to be published; ``is_new``: it was made a moment ago."""
+        if is_new:
+            self._repository.presume_absent(blob.descriptor)
         SharedTarget(self._repository, self._whereabouts).put(blob, moved)
 
     def note(self, digests: Iterable[Digest]) -> None:
@@ -141,6 +143,9 @@ class Destination:
 
         # The registry has the base's layers where the base is one of its own.
         bases = [one.repository for one in content.bases if one.registry == self._reference.registry]
+        for one in image.images:
+            # The image is published because it is not there, and nothing else has its configuration.
+            self._repository.presume_absent(one.manifest.config)
         target = SharedTarget(self._repository, self._whereabouts, mount_from=bases)
         transfer(content, target, image.root, names=tags, listener=self._tools.listener)
         if self._cached:

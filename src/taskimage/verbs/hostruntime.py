@@ -15,10 +15,10 @@ _OLDEST = "1.15"
 
 def runtime_requirement(wants: Wants) -> tuple[str, ...]:
     """The requirement, at the version that is installed here; where none is, or one that no index has, of any that serves."""
-    from importlib.metadata import PackageNotFoundError, version
-
     if not wants.runtime:
         return ()
+    from importlib.metadata import PackageNotFoundError, version
+
     for folder in sys.path:
         saw(folder)  # which has a folder of another name for another version
     try:

@@ -96,7 +96,8 @@ def _made(job: Job) -> Done:
     from taskimage.adapters.images.store import store_source
     from taskimage.adapters.settings import Settings
     from taskimage.verbs.destination import Destination
-    from taskimage.verbs.make import Maker, known_layer
+    from taskimage.verbs.layers import known_layer
+    from taskimage.verbs.make import Maker
     from taskimage.verbs.overlap import names_key
     from taskimage.verbs.tools import Tools
 

@@ -1,24 +1,19 @@
-"""Layers: the store's own where it has them, made from their inputs where not."""
+"""Layers, made from their inputs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.specfiles.asked import Asked
-from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.events import Warned
-from taskimage.model.lock import BasePin, CondaPin, WheelPin
-from taskimage.model.oci import LAYER_GZIP, Descriptor
+from taskimage.model.lock import CondaPin, WheelPin
 from taskimage.model.spec.builderoptions import waiving
-from taskimage.transform.assemble import LAYER_KEY, Layer
-from taskimage.transform.deb.layout import Layout
+from taskimage.transform.assemble import Layer
 from taskimage.transform.entry import Entry
-from taskimage.transform.layer import write_layer
 from taskimage.transform.overlap import merged
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import CONDA, PREFIX
@@ -27,42 +22,12 @@ from taskimage.transform.whiteout import opaque
 from taskimage.verbs.base import Base
 from taskimage.verbs.compile import Bytecode
 from taskimage.verbs.inputs import Inputs
+from taskimage.verbs.layers import placed, write
 from taskimage.verbs.overlap import note_names
 from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
 
-__all__ = ["Maker", "known_layer", "placed", "write"]
-
-
-def known_layer(tools: Tools, plan: LayerPlan) -> Layer | None:
-    """The layer of ``plan``, when the store has it."""
-    record = tools.store.record("layers", plan.key)
-    if record is None:
-        return None
-    descriptor = Descriptor.from_dict(record["descriptor"])
-    if not tools.store.blob_path(descriptor.digest).exists():
-        return None
-    return Layer(descriptor=descriptor, diff_id=Digest.parse(record["diff_id"]), origin=plan.origin)
-
-
-def write(tools: Tools, plan: LayerPlan, fragments: Iterable[Sequence[Entry]]) -> Layer:
-    """The layer of ``plan``, made of ``fragments``, which the store knows from now on."""
-    store, crew = tools.store, Crew.current()
-    with store.pending_blob() as pending:
-
-        def put(data: bytes) -> None:
-            crew.check()
-            pending.write(data)
-
-        diff_id = write_layer(fragments, put)
-    descriptor = Descriptor(
-        media_type=LAYER_GZIP,
-        digest=pending.digest,
-        size=pending.size,
-        annotations={LAYER_KEY: str(plan.key)},
-    )
-    store.keep_record("layers", plan.key, {"descriptor": descriptor.to_dict(), "diff_id": str(diff_id)})
-    return Layer(descriptor=descriptor, diff_id=diff_id, origin=plan.origin)
+__all__ = ["Maker"]
 
 
 class Maker(contextlib.ExitStack):
@@ -228,16 +193,3 @@ def _advised() -> Iterator[None]:
     except IntegrityError as error:
         error.hint = error.hint or "it was published like this: choose another version, or leave it out"
         raise
-
-
-def placed(fragments: Iterable[Sequence[Entry]], image: BasePin | None) -> Iterable[Sequence[Entry]]:
-    """``fragments`` where the links of the base ``image`` lead; what is no folder itself takes the place of a link."""
-    if image is None or not image.links:
-        return fragments
-    layout = Layout(dict(link.split(" ", 1) for link in image.links))
-
-    def place(entry: Entry) -> Entry:
-        lead = layout.folder if entry.kind == "dir" else layout.place
-        return replace(entry, path=lead(entry.path))
-
-    return (list(map(place, fragment)) for fragment in fragments)

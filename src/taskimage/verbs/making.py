@@ -15,14 +15,15 @@ from taskimage.adapters.specfiles.asked import Asked
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import SourceTree, source_entries
-from taskimage.verbs.job import Done, Job, PackedJob, done, is_portable
-from taskimage.verbs.make import Maker, placed, write
+from taskimage.verbs.layers import placed, write
 from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.workshop import Workshop
 
 if TYPE_CHECKING:
     from taskimage.verbs.destination import Destination
+    from taskimage.verbs.job import Done, PackedJob
+    from taskimage.verbs.make import Maker
 
 __all__ = ["Making"]
 
@@ -52,7 +53,9 @@ class Making:
     @contextlib.contextmanager
     def begun(self, plans: Sequence[LayerPlan]) -> Iterator[Mapping[LayerPlan, Future[Layer]]]:
         """The layers of ``plans`` while they are made, in this order; what several need stays open for the block."""
-        with self._maker() as maker:
+        # What is copied needs no maker, and is what changes most.
+        needed = any(plan.kind != "files" for plan in plans)
+        with self._maker() if needed else contextlib.nullcontext() as maker:
             yield self.workshop.layers(plans, partial(self._begin, maker))
 
     def one(self, plan: LayerPlan) -> Layer:
@@ -66,13 +69,18 @@ class Making:
         return self.workshop.maker(self.tools, self.recipe, self.asked, anew=self.anew)
 
     def _is_sent(self, plan: LayerPlan) -> bool:
-        return self.workshop.cluster is not None and is_portable(plan)
+        if self.workshop.cluster is None:
+            return False
+        from taskimage.verbs.job import is_portable
 
-    def _begin(self, maker: Maker, plans: Sequence[LayerPlan]) -> Sequence[Future[Layer]]:
+        return is_portable(plan)
+
+    def _begin(self, maker: Maker | None, plans: Sequence[LayerPlan]) -> Sequence[Future[Layer]]:
         here = [plan for plan in plans if not self._is_sent(plan)]
         jobs = {plan: self._job(plan) for plan in plans if plan not in here}
         self.tools.making.expect({plan.key: plan.size for plan in plans})
-        maker.expect(here)
+        if maker is not None:
+            maker.expect(here)
         if self.destination:
             self.tools.sending.expect({plan.key: plan.size for plan in here})
         return [
@@ -98,13 +106,15 @@ class Making:
         sent: list[int] = []
         blob = store_source(self.tools.store).blob(layer.descriptor)
         # By a crew's thread, which is left behind when it hangs.
-        Crew.run(lambda blob: destination.put(blob, sent.append), [blob])
+        Crew.run(lambda blob: destination.put(blob, sent.append, is_new=True), [blob])
         if sent:
             self.tools.sending.came({plan.key: sum(sent)})
 
     # -- elsewhere -------------------------------------------------------------------------------------
 
     def _job(self, plan: LayerPlan) -> PackedJob:
+        from taskimage.verbs.job import Job
+
         assert self.destination is not None  # noqa: S101 - what is built on a cluster is published
         return Job(
             recipe=self.recipe, plan=plan, asked=self.asked, fqn=self.destination.fqn, anew=self.anew,
@@ -112,6 +122,8 @@ class Making:
         ).packed()  # fmt: skip
 
     def _send(self, plan: LayerPlan, job: PackedJob) -> Future[Layer]:
+        from taskimage.verbs.job import done
+
         cluster, destination = self.workshop.cluster, self.destination
         assert cluster is not None  # noqa: S101 - who sends has a cluster
         assert destination is not None  # noqa: S101 - as above

@@ -9,7 +9,7 @@ from taskimage.adapters.settings import Settings
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
-from taskimage.verbs.make import known_layer
+from taskimage.verbs.layers import known_layer
 from taskimage.verbs.prepare import Order, load_spec, order, prepare
 from taskimage.verbs.tools import Tools
 

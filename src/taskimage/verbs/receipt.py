@@ -108,7 +108,8 @@ class Receipt:
     def keep(self, store: Store, asked: str) -> None:
         """Keep this as the answer to the question ``asked``."""
         # For its owner's eyes: a digest tells a short text to whoever tries all of them.
-        store.write_file(_path(store.home, asked), json.dumps(asdict(self)).encode(), private=True)
+        data = json.dumps(asdict(self)).encode()
+        store.write_file(_path(store.home, asked), data, private=True, durable=False)
 
     def holds(self, settings: Settings) -> bool:
         """Whether nothing has changed. Raises as asking a registry does."""

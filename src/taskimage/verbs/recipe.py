@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from taskimage.model.lock import PlatformLock
 from taskimage.model.spec import ImageSpec
 from taskimage.model.user import User
-from taskimage.transform.effects.authorities import authority_files
 from taskimage.transform.entry import Entry
 
 __all__ = ["Recipe"]
@@ -53,9 +52,17 @@ class Recipe:
             others=tuple(map(_below, others)),
             bytecode=spec.options.bytecode,
             waived=tuple(spec.options.waive_scripts),
-            authorities=authority_files(certificates),
+            authorities=_authorities(certificates),
             writable=bool(spec.runtime_packages),
         )
+
+
+def _authorities(certificates: Sequence[tuple[str, bytes]]) -> tuple[Entry, ...]:
+    if not certificates:
+        return ()
+    from taskimage.transform.effects.authorities import authority_files
+
+    return authority_files(certificates)
 
 
 def _below(lock: PlatformLock) -> PlatformLock:

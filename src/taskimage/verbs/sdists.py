@@ -28,7 +28,8 @@ from taskimage.transform.runtime import FLYTEKIT
 from taskimage.transform.sdist import read_build_system
 from taskimage.verbs.base import Base
 from taskimage.verbs.ground import glibc_of
-from taskimage.verbs.make import Maker, known_layer
+from taskimage.verbs.layers import known_layer
+from taskimage.verbs.make import Maker
 from taskimage.verbs.packages import plan_packages
 from taskimage.verbs.recipe import Recipe
 from taskimage.verbs.tools import Tools

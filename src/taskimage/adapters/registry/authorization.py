@@ -11,13 +11,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from taskimage.adapters.credentials import Credential, Found
 from taskimage.adapters.http import network
 from taskimage.adapters.http.connections import Connections
 from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.challenge import Challenge, challenges
 from taskimage.adapters.registry.tokens import Scope, Token, TokenServer
+
+if TYPE_CHECKING:
+    from taskimage.adapters.credentials import Credential, Found
 
 __all__ = ["Authorization"]
 

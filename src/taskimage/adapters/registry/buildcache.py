@@ -32,6 +32,7 @@ _DIFF_ID: Final = "dev.taskimage.layer.diff-id"
 _ORIGIN: Final = "dev.taskimage.layer.origin"
 
 _EMPTY: Final = b"{}"
+_CONFIG: Final = Descriptor(media_type=EMPTY, digest=Digest.of(_EMPTY), size=len(_EMPTY))
 # Of some 600 bytes each: registries take manifests of 4 MiB.
 _MOST: Final = 1000
 
@@ -51,22 +52,25 @@ def write_cache(
 ) -> None:
     """Add ``layers``, by their keys, to what ``repository`` says it has; written only when something is new."""
     try:
-        known = _known(repository)
+        there = _found(repository)
+        known = _known(repository, there)
         if known.items() >= layers.items():
             return
+        if there is None:
+            repository.upload(_CONFIG, lambda: BytesIO(_EMPTY))
         others = {key: layer for key, layer in known.items() if key not in layers}
         try:
             _put(repository, {**others, **layers})
         except BlobUnknown:
-            # Some of the others are gone.
+            # Some of the others are gone, or what is there is without its configuration.
+            repository.upload(_CONFIG, lambda: BytesIO(_EMPTY))
             _put(repository, layers)
     except TaskImageError as error:
         listener(Warned(f"cannot keep in {repository.name} what it has, for later builds: {error}"))
 
 
-def _known(repository: Repository) -> Mapping[Digest, Layer]:
+def _known(repository: Repository, found: Manifest | None) -> Mapping[Digest, Layer]:
     """What is there to add to; what is damaged is not kept."""
-    found = _found(repository)
     try:
         return {} if found is None else _layers(found, where=_name(repository))
     except BadInput:
@@ -87,11 +91,9 @@ def _found(repository: Repository) -> Manifest | None:
 
 
 def _put(repository: Repository, layers: Mapping[Digest, Layer]) -> None:
-    config = Descriptor(media_type=EMPTY, digest=Digest.of(_EMPTY), size=len(_EMPTY))
     newest = list(layers.items())[-_MOST:]
     descriptors = tuple(_described(key, layer) for key, layer in newest)
-    manifest = Manifest(config=config, layers=descriptors, artifact_type=_TYPE)
-    repository.upload(config, lambda: BytesIO(_EMPTY))
+    manifest = Manifest(config=_CONFIG, layers=descriptors, artifact_type=_TYPE)
     repository.put_manifest(RawManifest(MANIFEST, manifest.to_json()), _TAG)
 
 

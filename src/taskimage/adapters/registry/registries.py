@@ -6,9 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from taskimage.adapters.credentials import Keychain
 from taskimage.adapters.http.connections import Connections
 from taskimage.adapters.http.network import proxy
 from taskimage.adapters.registry.authorization import Authorization
@@ -18,6 +17,9 @@ from taskimage.adapters.registry.session import PAUSES, Session
 from taskimage.adapters.settings import Settings
 from taskimage.model.errors import TaskImageError
 from taskimage.model.reference import Reference
+
+if TYPE_CHECKING:
+    from taskimage.adapters.credentials import Found, Keychain
 
 __all__ = ["Registries"]
 
@@ -45,7 +47,8 @@ class Registries:
         self._settings = settings
         self._environ = os.environ if environ is None else environ
         self._connections = Connections(self._environ, offline=offline)
-        self._keychain = Keychain(self._environ, config=config)
+        self._config = config
+        self._keychain: Keychain | None = None
         self._sessions: dict[tuple[str, bool], Session] = {}
         self._making = threading.Lock()
 
@@ -93,7 +96,7 @@ class Registries:
                 authorization = Authorization(
                     where.registry,
                     self._connections,
-                    lambda repository: self._keychain.find(where.registry, repository),
+                    lambda repository: self._credential(where.registry, repository),
                     trust=lambda host: endpoint(host, self._settings, self._environ).trust,
                 )
                 # A mirror is a shortcut: nobody waits for one.
@@ -101,3 +104,12 @@ class Registries:
                 session = Session(where, self._connections, authorization, pauses=pauses)
                 self._sessions[where.registry, patient] = session
             return self._sessions[where.registry, patient]
+
+    def _credential(self, registry: str, repository: str) -> Found:
+        """What is looked for once a registry has asked for it: many let everybody in."""
+        with self._making:
+            if self._keychain is None:
+                from taskimage.adapters.credentials import Keychain
+
+                self._keychain = Keychain(self._environ, config=self._config)
+        return self._keychain.find(registry, repository)

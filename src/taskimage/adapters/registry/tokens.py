@@ -6,16 +6,18 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from taskimage.adapters.credentials import Credential
 from taskimage.adapters.http import network
 from taskimage.adapters.http.answers import passing, retry_after, unreachable
 from taskimage.adapters.http.connections import Connections, redacted
 from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.challenge import Challenge
 from taskimage.model.errors import NotAllowed, Unreachable
+
+if TYPE_CHECKING:
+    from taskimage.adapters.credentials import Credential
 
 __all__ = ["Scope", "Token", "TokenServer"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -66,7 +65,7 @@ def host_python() -> str:
 
 def host_machine() -> str:
     """The kernel's name of this host's architecture."""
-    return platform.machine()
+    return os.uname().machine
 
 
 def host_linux() -> Platform:

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, hash_file, open_checked
-from taskimage.adapters.specfiles.ignorerules import IgnoreRules
 from taskimage.adapters.thispython import is_below
 from taskimage.adapters.witness import listed, saw
 from taskimage.model.digest import Digest
@@ -61,6 +60,8 @@ class TreeReader:
 
     def source_root(self, name: str) -> SourceTree:
         """The files of the folder ``name``, right below ``/root``, without those that are to be ignored."""
+        from taskimage.adapters.specfiles.ignorerules import IgnoreRules
+
         top = self._folder(name)
         rules = IgnoreRules.read(top)
         bounds = (os.path.realpath(self.folder), os.path.realpath(top))

@@ -6,8 +6,6 @@ import contextlib
 import fnmatch
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -52,6 +50,9 @@ _NAMES_FILES = re.compile(rb"excludesfile|\[include", re.IGNORECASE)
 
 
 def _ignored_by_git(folder: Path) -> AbstractSet[str]:
+    import shutil
+    import subprocess
+
     git = shutil.which("git")
     if git is None:
         lost_sight()  # of when it comes to be there
