@@ -21,6 +21,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.errors import NotFound
 from taskimage.model.lock import DebPin
 from taskimage.transform.deb.version import sort_key
+from taskimage.verbs.foresight import STABLE
 
 pytestmark = [
     pytest.mark.integration,
@@ -222,6 +223,15 @@ def test_says_which_python_a_suite_ships(debian: Debian) -> None:
     assert version is not None
     assert version.startswith("3.11.")
     assert debian.candidate("bookworm", "amd64", "python3.12") is None
+
+
+@pytest.mark.parametrize("suite", STABLE)
+def test_a_suite_still_has_what_it_is_expected_to_have(debian: Debian, suite: str) -> None:
+    """Nothing breaks where it has not: packages are then resolved later."""
+    python, glibc = STABLE[suite]
+    interpreter = f"python{python.rpartition('.')[0]}"
+    found = [debian.candidate(suite, "amd64", name) for name in (interpreter, "libc6")]
+    assert [re.split("[-+~]", version or "")[0] for version in found] == [python, "{}.{}".format(*glibc)]
 
 
 def test_unknown_package_has_a_suggestion(debian: Debian) -> None:

@@ -69,6 +69,10 @@ class CPython:
             digest=Digest.parse(known["digest"]),
         )
 
+    def newest(self, version: str, platform: Platform) -> str:
+        """The version of the build that `resolve` takes, with nothing fetched. Raises NotFound as that does."""
+        return self._newest(version, platform)[0]
+
     def fetch(self, pin: PythonPin, *, moved: Callable[[int], None]) -> None:
         """The build of ``pin`` is in the store's inputs. Raises IntegrityError when it is not what was locked."""
         with self._where_else():

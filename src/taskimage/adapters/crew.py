@@ -1,7 +1,8 @@
 """Threads that work together and stop together: the first failure, or Ctrl-C, ends all at once.
 
-A thread that reads from a slow server notices nothing else; so whoever stops the crew also cuts the
-connections that are being read. What still hangs then is left behind: the threads are daemons.
+A thread that reads from a slow server, or waits for a program, notices nothing else; so whoever stops the crew also
+cuts the connections that are being read, and ends the programs. What still hangs then is left behind: the threads are
+daemons.
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
-
-if TYPE_CHECKING:
-    import urllib3
+from typing import Final, TypeVar
 
 __all__ = ["Crew"]
 
@@ -32,16 +30,17 @@ class _StoppedError(Exception):
 
 
 class Crew:
-    """What the threads of one `run` share."""
+    """What the threads of one `run` share, or the one that works `beside` another."""
 
     SIZE: Final = 8
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._ended = threading.Semaphore(0)
+        self._working = 0
         self._failures: list[BaseException] = []
         self._lock = threading.Lock()
-        self._responses: set[urllib3.BaseHTTPResponse] = set()
+        self._ends: set[Callable[[], object]] = set()
 
     @staticmethod
     def current() -> Crew:
@@ -54,27 +53,32 @@ class Crew:
 
         A crew that is run by a member of another one stops with that.
         """
-        crew, outer = cls(), cls.current()
-        todo = deque(items)
-        working = min(cls.SIZE, len(todo))
+        crew, todo = cls(), deque(items)
         try:
-            for _ in range(working):
-                # What the caller looks on with, its threads look on with too.
-                labour = partial(copy_context().run, crew._labour, work, todo)
-                threading.Thread(target=labour, daemon=True).start()
-            while working and not crew._stopped.is_set():
-                # Not Thread.join, which takes the thread for ended after Ctrl-C. And in short waits, since a
-                # signal may reach another thread, and then nothing wakes this one.
-                working -= crew._ended.acquire(timeout=_LOOK_UP)
-                outer.check()
+            crew._begin(work, todo)
+            crew._wait()
         finally:
-            # Whatever was begun in its name and goes on is wanted no more.
-            crew._stop()
-            deadline = time.monotonic() + _GRACE
-            while working and crew._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                working -= 1
-        if crew._failures:
-            raise crew._failures[0]
+            crew._finish()
+
+    @classmethod
+    @contextlib.contextmanager
+    def beside(cls, work: Callable[[], T]) -> Iterator[Callable[[], T]]:
+        """A thread does ``work`` beside the block, and is stopped where the block ends.
+
+        What is given waits for it: for what it returns, or to raise what it raised.
+        """
+        crew = cls()
+        made: list[T] = []
+
+        def result() -> T:
+            crew._wait()
+            return made[0]
+
+        try:
+            crew._begin(lambda _: made.append(work()), deque((None,)))
+            yield result
+        finally:
+            crew._finish()
 
     @property
     def stopped(self) -> bool:
@@ -91,17 +95,42 @@ class Crew:
             raise _StoppedError
 
     @contextlib.contextmanager
-    def watching(self, response: urllib3.BaseHTTPResponse) -> Iterator[None]:
-        """Within the block ``response`` is cut off when the crew stops."""
+    def watching(self, end: Callable[[], object]) -> Iterator[None]:
+        """Within the block ``end`` is called when the crew stops: it ends what the thread waits for."""
         with self._lock:
-            self._responses.add(response)
+            self._ends.add(end)
         try:
             if self._stopped.is_set():
-                _cut(response)
+                _call(end)
             yield
         finally:
             with self._lock:
-                self._responses.discard(response)
+                self._ends.discard(end)
+
+    def _begin(self, work: Callable[[T], object], todo: deque[T]) -> None:
+        for _ in range(min(self.SIZE, len(todo))):
+            # What the caller looks on with, its threads look on with too.
+            labour = partial(copy_context().run, self._labour, work, todo)
+            threading.Thread(target=labour, daemon=True).start()
+            self._working += 1
+
+    def _wait(self) -> None:
+        """All is done; raises the first failure."""
+        outer = Crew.current()
+        while self._working and not self._stopped.is_set():
+            # Not Thread.join, which takes the thread for ended after Ctrl-C. And in short waits, since a
+            # signal may reach another thread, and then nothing wakes this one.
+            self._working -= self._ended.acquire(timeout=_LOOK_UP)
+            outer.check()
+        if self._failures:
+            raise self._failures[0]
+
+    def _finish(self) -> None:
+        """Whatever was begun in its name and goes on is wanted no more."""
+        self._stop()
+        deadline = time.monotonic() + _GRACE
+        while self._working and self._ended.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            self._working -= 1
 
     def _labour(self, work: Callable[[T], object], todo: deque[T]) -> None:
         _CURRENT.set(self)
@@ -121,14 +150,14 @@ class Crew:
     def _stop(self) -> None:
         self._stopped.set()
         with self._lock:
-            for response in self._responses:
-                _cut(response)
+            for end in self._ends:
+                _call(end)
 
 
-def _cut(response: urllib3.BaseHTTPResponse) -> None:
-    # Raised when the body was read to its end in the meantime.
+def _call(end: Callable[[], object]) -> None:
+    # Raised when it has come to its end in the meantime.
     with contextlib.suppress(ValueError, RuntimeError, OSError):
-        response.shutdown()
+        end()
 
 
 _ALONE = Crew()

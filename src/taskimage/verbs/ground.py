@@ -51,6 +51,11 @@ class Ground:
     installed: tuple[Distribution, ...] = ()
     environment: Environment | None = None
 
+    @property
+    def footing(self) -> tuple[object, ...]:
+        """All of it that Python packages are chosen by: on equal ones they are the same."""
+        return self.python.version, self.glibc, self.installed, manifest_of(self.image)
+
 
 def on_debian(
     tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock], upgrade: Sequence[str]

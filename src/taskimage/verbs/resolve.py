@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from taskimage.adapters.crew import Crew
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.base import Distribution
@@ -16,6 +17,7 @@ from taskimage.model.lock import Lock, PlatformLock, PythonPin, Wants, WheelPin
 from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.conda import environment
+from taskimage.verbs.foresight import likely_ground
 from taskimage.verbs.ground import Ground, manifest_of, on_debian, on_image
 from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.placed import placed
@@ -106,19 +108,7 @@ class Resolving:
     @cached_property
     def packages(self) -> Resolution:
         """The Python packages."""
-        packages = (*self._wants.packages, *runtime_requirement(self._wants), *_installer(self._wants))
-        asked = replace(Asked.of(self._spec, self._requirements), packages=packages)
-        with placed(self._spec, "packages"), self._builder(asked) as builder:
-            found = self._tools.pypi.resolve(
-                asked,
-                python=self.ground.python.version,
-                platform=self.platform,
-                glibc=self.ground.glibc,
-                keep=self._kept_wheels,
-                installed=self.ground.installed,
-                upgrade_packages=self._upgrade_packages,
-                builder=builder,
-            )
+        found = self._foreseen_packages() or self._packages_on(self.ground)
         if self._lacks_flytekit(found):
             self._tools.listener(
                 Warned(
@@ -129,7 +119,37 @@ class Resolving:
             )
         return found
 
-    def _builder(self, asked: Asked) -> contextlib.AbstractContextManager[SdistBuilder | None]:
+    def _foreseen_packages(self) -> Resolution | None:
+        """The Python packages, resolved while the ground is: None where that turns out to be another than was likely."""
+        if self._spec.options.build_sdists:  # nothing is built by a guess
+            return None
+        likely = likely_ground(self._tools, self._wants, self.platform, self._kept)
+        if likely is None:
+            return None
+        with Crew.beside(partial(self._packages_on, likely)) as found:
+            return found() if self.ground.footing == likely.footing else None
+
+    def _packages_on(self, ground: Ground) -> Resolution:
+        packages = (*self._wants.packages, *runtime_requirement(self._wants), *_installer(self._wants))
+        asked = replace(Asked.of(self._spec, self._requirements), packages=packages)
+        # What was chosen to go with another base says nothing about this one.
+        same = [item for item in self._kept if manifest_of(item.image) == manifest_of(ground.image)]
+        kept = [pin for item in same for pin in item.wheels]
+        with placed(self._spec, "packages"), self._builder(asked, kept) as builder:
+            return self._tools.pypi.resolve(
+                asked,
+                python=ground.python.version,
+                platform=self.platform,
+                glibc=ground.glibc,
+                keep=kept,
+                installed=ground.installed,
+                upgrade_packages=self._upgrade_packages,
+                builder=builder,
+            )
+
+    def _builder(
+        self, asked: Asked, kept: Sequence[WheelPin]
+    ) -> contextlib.AbstractContextManager[SdistBuilder | None]:
         """What builds sdists, where the spec lets it."""
         if not self._spec.options.build_sdists:
             return contextlib.nullcontext()
@@ -138,14 +158,8 @@ class Resolving:
         from taskimage.verbs.sdists import SdistBuilder
 
         newest = set(map(canonicalize_name, self._upgrade_packages))
-        kept = [pin for pin in self._kept_wheels if pin.name not in newest]
+        kept = [pin for pin in kept if pin.name not in newest]
         return SdistBuilder(self._tools, self._spec, asked, self._below, kept=kept, dry=self._dry)
-
-    @property
-    def _kept_wheels(self) -> list[WheelPin]:
-        # What was chosen to go with another base says nothing about this one.
-        kept = [item for item in self._kept if manifest_of(item.image) == manifest_of(self.ground.image)]
-        return [pin for item in kept for pin in item.wheels]
 
     def _lacks_flytekit(self, found: Resolution) -> bool:
         """Whether tasks are to be started, and a lock file that is whole has nothing to start them."""
@@ -159,11 +173,11 @@ class Resolving:
     @property
     def lock(self) -> PlatformLock:
         """All of it."""
-        image = self.ground.image
+        packages, image = self.packages, self.ground.image
         if image is not None:
-            used = _rows(self.packages.installed) if self.ground.python.source == "base" else ()
+            used = _rows(packages.installed) if self.ground.python.source == "base" else ()
             image = replace(image, installed=used, replaced=_rows(self._replaced))
-        return replace(self._below, image=image, wheels=self.packages.wheels)
+        return replace(self._below, image=image, wheels=packages.wheels)
 
     @property
     def _below(self) -> PlatformLock:

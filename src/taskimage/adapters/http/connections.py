@@ -87,7 +87,7 @@ class Connections:
             )  # fmt: skip
         except urllib3.exceptions.HTTPError as error:
             raise unreachable(shown, error) from error
-        with response, Crew.current().watching(response):
+        with response, Crew.current().watching(response.shutdown):
             yield response
 
     def _manager(self, url: str, trust: Trust) -> urllib3.PoolManager:

@@ -77,6 +77,7 @@ class PyPI:
         self._offline = offline
         self._listener = listener
         self._hold = hold
+        self._told = False
         self._default = ""
         self._asking = threading.Lock()
 
@@ -137,9 +138,7 @@ class PyPI:
             return Resolution()
         known = self._indexes(asked, wanted)
         if known[-1].url is None and "PIP_INDEX_URL" in self._environ:
-            self._listener(
-                Warned("PIP_INDEX_URL is set, and is not honoured", hint="set UV_DEFAULT_INDEX instead")
-            )
+            self._tell_of_pip()
         newest = frozenset(map(canonicalize_name, upgrade_packages))
         kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
@@ -150,6 +149,14 @@ class PyPI:
             self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
         pins = pinned(self._http, self._store, wheels)
         return Resolution(wheels=pins, installed=tuple(sorted(used)), unbuilt=sdists.unbuilt)
+
+    def _tell_of_pip(self) -> None:
+        """Once, however many resolutions there are."""
+        if not self._told:
+            self._told = True
+            self._listener(
+                Warned("PIP_INDEX_URL is set, and is not honoured", hint="set UV_DEFAULT_INDEX instead")
+            )
 
     def _locked(self, target: Target, asked: Asked, sdists: Sdists) -> Resolution:
         """What a lock file installs."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskimage.adapters.crew import Crew
 from taskimage.adapters.http.trust import ca_file
 from taskimage.adapters.pypi.chosen import read_pylock
 from taskimage.adapters.pypi.indexes import Index, scrubbed
@@ -193,13 +194,11 @@ class Uv:
             "--no-header", "--color", "never", "--python", sys.executable, "--no-python-downloads",
             *(["--offline"] if self._offline else []), *arguments,
         ]  # fmt: skip
-        done = subprocess.run(
-            command, cwd=self._folder, env=self._variables(indexes), capture_output=True, check=False
-        )
-        if done.returncode:
-            said = scrubbed(done.stderr.decode(errors="replace"), indexes)
+        code, output, complaint = _done(command, self._folder, self._variables(indexes))
+        if code:
+            said = scrubbed(complaint.decode(errors="replace"), indexes)
             raise _Conflict(said) if "No solution found" in said else UvFailed(said)
-        return done.stdout.decode()
+        return output.decode()
 
     def _configuration(self, indexes: Sequence[Index]) -> tuple[str, ...]:
         if not (self._hold and indexes):
@@ -227,6 +226,22 @@ class Uv:
         if names:
             env["UV_INDEX"] = " ".join(names)
         return env
+
+
+def _done(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    """The exit code of a program, and what it wrote to its two outputs; it ends with the crew, and on Ctrl-C."""
+    crew, pipe = Crew.current(), subprocess.PIPE
+    with (
+        subprocess.Popen(command, cwd=folder, env=env, stdout=pipe, stderr=pipe) as process,
+        crew.watching(process.kill),
+    ):
+        try:
+            output, complaint = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    crew.check()
+    return process.returncode, output, complaint
 
 
 def _only_wheels(target: Target) -> tuple[str, ...]:
