@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import posixpath
 import re
 import struct
@@ -48,8 +50,8 @@ class Compiler:
         self._count = max(1, workers)
         self._workers: list[_Worker] = []
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
-        # Whoever is first is done first, and what came of it is used while the next is compiled.
-        self._turns = threading.Semaphore(self._count)
+        # One after the other: what came of the first is used while the next is compiled.
+        self._turns = _Turns(self._count)
         self.version = ""
         """The exact version of the interpreter, once the block is entered."""
 
@@ -80,14 +82,18 @@ class Compiler:
             worker.close()
         self._workers.clear()
 
-    def compile(self, items: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes | None]]:
+    def compile(
+        self, items: Iterable[tuple[str, bytes]], *, weight: int = 0
+    ) -> Iterator[tuple[str, bytes | None]]:
         """The .pyc of every (path that the code states, source), in the order of ``items``.
+
+        Where several ask, the one of the greatest ``weight`` comes first, which has the most left to do afterwards.
 
         None stands for a source that this interpreter does not accept or cannot compile reproducibly. Items
         are taken as results are, so that few are in memory. Raises CannotBuild when a worker dies.
         """
         waiting: deque[tuple[_Batch, Future[list[bytes | None]]]] = deque()
-        with self._turns:
+        with self._turns.turn(weight):
             for batch in _batches(items):
                 waiting.append((batch, self._pool.submit(self._one, batch)))
                 if len(waiting) > _AHEAD * self._count:
@@ -101,6 +107,32 @@ class Compiler:
             return worker.compile(batch)
         finally:
             self._idle.put(worker)
+
+
+class _Turns:
+    """Lets in so many at a time, the heaviest of those who wait first."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[tuple[int, int]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def turn(self, weight: int) -> Iterator[None]:
+        with self._changed:
+            mine = (-weight, next(self._numbers))
+            heapq.heappush(self._waiting, mine)
+            self._changed.wait_for(lambda: self._free > 0 and self._waiting[0] == mine)
+            heapq.heappop(self._waiting)
+            self._free -= 1
+            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += 1
+                self._changed.notify_all()
 
 
 _Batch: TypeAlias = "list[tuple[str, bytes]]"

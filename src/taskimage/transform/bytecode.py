@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Final
 
 from taskimage.transform.entry import Entry
+from taskimage.transform.gzipmember import LEVEL
 from taskimage.transform.zipmembers import read_members, write_members
 
 __all__ = ["RECIPE", "items", "pack", "pyc_path", "unpack"]
 
-RECIPE: Final = 1
+RECIPE: Final = 2
 """Moves whenever the same source and interpreter would give other bytes: part of the key of every archive."""
 
-_LEVEL = 6  # of libdeflate, as layers have it
 _IMPORTABLE = re.compile(r"(?:^|/)lib/python3(?:\.\d+)?/")
 # Nobody imports tests in a task; they are two thirds of the work. The standard library's are in `test`.
 _TESTS = re.compile(r"/tests/|(?:^|/)lib/python3(?:\.\d+)?/test/")
@@ -62,7 +62,7 @@ def pack(compiled: Iterable[tuple[str, bytes | None]], *, python: str) -> bytes:
     ``compiled`` has (path of the source in the image, .pyc or None), in any order.
     """
     members = ((pyc_path(path, python).lstrip("/"), pyc) for path, pyc in compiled if pyc is not None)
-    return write_members(members, level=_LEVEL)
+    return write_members(members, level=LEVEL)
 
 
 def unpack(opener: Callable[[], BinaryIO], *, where: str) -> tuple[Entry, ...]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-__all__ = ["GZIP_HEADER", "gzip_member"]
+__all__ = ["GZIP_HEADER", "LEVEL", "gzip_member"]
 
 GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_LEVEL: Final = (
-    6  # of libdeflate: 140 MB/s a core at 25.7 % on wheels; higher levels cost far more than they save
-)
+# Of libdeflate: twice as fast as its level 6, for images that are 2 % larger, as wheels come compressed.
+LEVEL: Final = 1
 
 
 def gzip_member(data: bytes | bytearray | memoryview) -> bytes:
@@ -19,4 +18,4 @@ def gzip_member(data: bytes | bytearray | memoryview) -> bytes:
     from isal import isal_zlib
 
     trailer = struct.pack("<II", isal_zlib.crc32(data), len(data) & 0xFFFFFFFF)
-    return GZIP_HEADER + bytes(deflate.deflate_compress(bytes(data), _LEVEL)) + trailer
+    return GZIP_HEADER + bytes(deflate.deflate_compress(bytes(data), LEVEL)) + trailer

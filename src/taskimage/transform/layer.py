@@ -28,7 +28,7 @@ from taskimage.transform.tarheader import BLOCK, tar_header
 
 __all__ = ["FORMAT", "write_layer"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Moves whenever the bytes of a layer made from the same entries would: part of every layer's key."""
 
 _MEMBER = 16 << 20  # the most that one member holds of what is compressed here, so that memory stays flat

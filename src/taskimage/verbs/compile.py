@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
-from taskimage.model.lock import CondaPin, DebPin, PlatformLock, WheelPin
+from taskimage.model.lock import CondaPin, DebPin, PlatformLock, PythonPin, WheelPin
 from taskimage.model.oci import canonical_json
 from taskimage.transform import bytecode
 from taskimage.transform.entry import Entry
@@ -60,35 +60,37 @@ class Bytecode(contextlib.ExitStack):
 
     def of_wheel(self, pin: WheelPin) -> tuple[Entry, ...]:
         """The .pyc files of a wheel's modules."""
-        return self._compiled([pin.digest], lambda: self._inputs.wheel(pin).entries)
+        return self._compiled([pin], lambda: self._inputs.wheel(pin).entries)
 
     def of_conda(self, pin: CondaPin) -> tuple[Entry, ...]:
         """The .pyc files of a conda package's modules."""
-        return self._compiled([pin.digest], lambda: self._inputs.conda(pin).entries)
+        return self._compiled([pin], lambda: self._inputs.conda(pin).entries)
 
     def of_interpreter(self) -> tuple[Entry, ...]:
         """The .pyc files of a standalone interpreter's library."""
         python = self._lock.python
-        return self._compiled(
-            [python.digest] if python.digest else [], lambda: self._inputs.interpreter(python)
-        )
+        return self._compiled([python] if python.digest else [], lambda: self._inputs.interpreter(python))
 
     def of_debs(self, pins: Sequence[DebPin]) -> tuple[Entry, ...]:
         """The .pyc files that the postinst of these packages would have made."""
         from taskimage.transform.effects.emulation import byte_compiled
 
-        return self._compiled([pin.digest for pin in pins], lambda: byte_compiled(self._inputs.debs(pins)))
+        return self._compiled(pins, lambda: byte_compiled(self._inputs.debs(pins)))
 
     def _compiled(
-        self, inputs: Sequence[Digest], sources: Callable[[], Iterable[Entry]]
+        self,
+        inputs: Sequence[WheelPin | CondaPin | DebPin | PythonPin],
+        sources: Callable[[], Iterable[Entry]],
     ) -> tuple[Entry, ...]:
         python = self._lock.python
-        document = {"inputs": [*map(str, inputs)], "python": python.version, "recipe": bytecode.RECIPE}
+        digests = [str(pin.digest) for pin in inputs]
+        document = {"inputs": digests, "python": python.version, "recipe": bytecode.RECIPE}
         key = Digest.of(canonical_json(document))
         store = self._tools.store
         path = store.home / "bytecode" / f"{key.hex}.zip"
         if self._anew or not path.exists():
-            compiled = self._compiler().compile(bytecode.items(sources()))
+            weight = sum(pin.size for pin in inputs)
+            compiled = self._compiler().compile(bytecode.items(sources()), weight=weight)
             store.write_file(path, bytecode.pack(compiled, python=python.minor))
         return bytecode.unpack(lambda: cast("BinaryIO", path.open("rb")), where=str(path))
 
