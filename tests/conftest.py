@@ -31,17 +31,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all processes that run tests agree on, for what several modules use."""
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes that run tests agree on, for what several modules need and takes long to make."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made-once"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _tidy(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared: Path
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, made_once: Path
 ) -> Iterator[None]:
     """What a module's tests and fixtures wrote goes when they have passed.
 

@@ -1,4 +1,4 @@
-"""The quickstart image, built once for all tests that look at it."""
+"""What tests of several modules look at, made once for all of them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 @pytest.fixture(scope="session")
-def _quickstart_built(shared: Path) -> Quickstart:
+def _quickstart_built(made_once: Path) -> Quickstart:
     """The quickstart, built from its lock and an empty store."""
-    command = Command(shared / "quickstart" / "home")
+    command = Command(made_once / "quickstart" / "home")
     with _alone(command.home.parent) as makes:
         words = () if makes else ("--offline",)
         return Quickstart(command, command.succeed("build", "--locked", *words, str(SPEC)).strip())
@@ -45,12 +45,12 @@ def quickstart(_quickstart_built: Quickstart, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="session")
-def debian_base(shared: Path) -> Path:
+def debian_base(made_once: Path) -> Path:
     """The files of a small bookworm with Python, numpy and requests, as a tar archive by Debian's own tool."""
     if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
         pytest.skip("a base image is made by mmdebstrap, as root")
     lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*.sources")]
-    made = shared / "debian-base.tar"
+    made = made_once / "debian-base.tar"
     with _alone(made) as makes:
         if makes:
             subprocess.run(
@@ -65,9 +65,9 @@ def debian_base(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
-def flytekit_installed(request: pytest.FixtureRequest, shared: Path) -> Flytekit:
+def flytekit_installed(request: pytest.FixtureRequest, made_once: Path) -> Flytekit:
     """An environment with a real flytekit, the oldest and the newest that are served, and this checkout."""
-    made = Flytekit(request.param, shared / f"flytekit-{request.param}")
+    made = Flytekit(request.param, made_once / f"flytekit-{request.param}")
     with _alone(made.folder) as makes:
         return install(made.version, made.folder) if makes else made
 

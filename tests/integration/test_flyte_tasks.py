@@ -19,6 +19,7 @@ import pytest
 from tests.command import Command
 from tests.dockerregistry import docker_registry
 from tests.flytekits import Flytekit, Project, Task
+from tests.folders import remove
 
 pytestmark = pytest.mark.integration
 
@@ -175,6 +176,8 @@ def world(
             _short(project.tasks(folder / "fast.tgz")),
             folder / name,
         )
+    remove(folder)
+    remove(home / "roots")
 
 
 # -- what is registered --------------------------------------------------------------------------------------
