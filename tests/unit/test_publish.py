@@ -128,10 +128,12 @@ def test_an_edited_file_costs_nine_requests(published: Case, registry: Registry)
     (published.folder / "tasks.py").write_text("2")
     registry.clear_requests()
     published.build()
-    assert [re.sub(r"/[^/]*$", "", line) for line in asked(registry)] == [
+    lines = [re.sub(r"/[^/]*$", "", line) for line in asked(registry)]
+    # The two go side by side.
+    assert sorted(lines[2:6]) == ["POST /v2/demo/blobs"] * 2 + ["PUT /v2/demo/blobs"] * 2
+    assert lines[:2] + lines[6:] == [
         "GET /v2/demo/manifests",
         "GET /v2/demo/manifests",
-        *["POST /v2/demo/blobs", "PUT /v2/demo/blobs"] * 2,
         "PUT /v2/demo/manifests",
         "GET /v2/demo/manifests",
         "PUT /v2/demo/manifests",

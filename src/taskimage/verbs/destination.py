@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import Unreachable
 from taskimage.model.events import Notice, Warned
-from taskimage.model.oci import Platform, RawManifest
+from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, Layer
 from taskimage.verbs.existence import Existing, look_up
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from taskimage.verbs.content import Content
 
 __all__ = ["Destination"]
+
+# Bytes: what is smaller is sent in the time that it takes to ask.
+_SMALL: Final = 1 << 16
 
 
 class Destination:
@@ -127,10 +130,15 @@ class Destination:
 
         fetch(self._tools, RegistrySource([self._repository], self._tools.store), root)
 
-    def put(self, blob: Blob, moved: MovedBytes, *, is_new: bool = False) -> None:
-        """Have a blob of an image that is going to be published; ``is_new``: it was made a moment ago."""
-        if is_new:
-            self._repository.presume_absent(blob.descriptor)
+    def is_later(self, made: Descriptor) -> bool:
+        """Whether a blob that was made a moment ago is so small that it can go with the configuration, unasked."""
+        small = made.size < _SMALL
+        if small:
+            self._repository.presume_absent(made.digest)
+        return small
+
+    def put(self, blob: Blob, moved: MovedBytes) -> None:
+        """Have a blob of an image that is going to be published."""
         SharedTarget(self._repository, self._whereabouts).put(blob, moved)
 
     def note(self, digests: Iterable[Digest]) -> None:
@@ -145,7 +153,7 @@ class Destination:
         bases = [one.repository for one in content.bases if one.registry == self._reference.registry]
         for one in image.images:
             # The image is published because it is not there, and nothing else has its configuration.
-            self._repository.presume_absent(one.manifest.config)
+            self._repository.presume_absent(one.manifest.config.digest)
         target = SharedTarget(self._repository, self._whereabouts, mount_from=bases)
         transfer(content, target, image.root, names=tags, listener=self._tools.listener)
         if self._cached:

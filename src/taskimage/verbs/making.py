@@ -94,7 +94,9 @@ class Making:
         try:
             layer = self.one(plan)
             self.tools.making.came({plan.key: layer.descriptor.size})
-            if self.destination:
+            # What is copied is made when all else is known: where it is small, it goes with the configuration.
+            later = plan.kind == "files" and self.destination and self.destination.is_later(layer.descriptor)
+            if self.destination and not later:
                 self._put(plan, layer, self.destination)
             return layer
         finally:
@@ -106,7 +108,7 @@ class Making:
         sent: list[int] = []
         blob = store_source(self.tools.store).blob(layer.descriptor)
         # By a crew's thread, which is left behind when it hangs.
-        Crew.run(lambda blob: destination.put(blob, sent.append, is_new=True), [blob])
+        Crew.run(lambda blob: destination.put(blob, sent.append), [blob])
         if sent:
             self.tools.sending.came({plan.key: sum(sent)})
 

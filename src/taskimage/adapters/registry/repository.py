@@ -38,8 +38,6 @@ _ACCEPT: Final = {"Accept": ", ".join(_MANIFESTS)}
 # What answers a HEAD where only GET is served: it has no body to say so.
 _NO_HEAD: Final = (400, 405, 406, 415, 501)
 _PAGE: Final = 1000
-# Bytes: what is smaller is sent in the time that it takes to ask.
-_UNASKED: Final = 1 << 16
 # Answers to a manifest that may mean that its tag is not moved.
 _REFUSED: Final = (400, 403, 405, 409, 412)
 
@@ -169,10 +167,9 @@ class Repository:
         )
         return verify(answer.body, descriptor.digest, where=f"{self.name}@{descriptor.digest}")
 
-    def presume_absent(self, descriptor: Descriptor) -> None:
-        """The blob of ``descriptor`` was made a moment ago: unless it is large, `upload` sends it without asking."""
-        if descriptor.size < _UNASKED:
-            self._lacking.add(descriptor.digest)
+    def presume_absent(self, digest: Digest) -> None:
+        """The blob of ``digest`` was made a moment ago: `upload` sends it without asking."""
+        self._lacking.add(digest)
 
     def upload(
         self,
