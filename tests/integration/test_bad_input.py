@@ -66,7 +66,7 @@ def test_where_no_mirror_is_known_the_setting_is_named(case: Case) -> None:
 @pytest.mark.parametrize(
     ("kilobytes", "locked", "reached"),
     [
-        (40, False, "Reading the packages"),
+        (40, False, "Resolving"),
         (1_000, True, "Fetching"),
         (3_500, True, "Making"),
     ],

@@ -190,7 +190,7 @@ class PyPI:
 
         given = {"UV_INDEX_STRATEGY": options.index_strategy, "UV_EXCLUDE_NEWER": options.exclude_newer}
         environ = {**self._environ, **{name: value for name, value in given.items() if value}}
-        with self._store.temporary_directory() as name:
+        with self._store.explained(), self._store.temporary_directory() as name:
             cache = self._store.home / "uv"
             yield Uv(environ, cache, Path(name), offline=self._offline, hold=self._hold)
 

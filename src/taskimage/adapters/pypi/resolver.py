@@ -6,6 +6,7 @@ a machine happens to have set. Credentials go through the environment, never thr
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import subprocess
@@ -39,6 +40,7 @@ HONOURED = (
 )  # fmt: skip
 
 _MINUTE = "max-age=60"
+_FULL = re.compile(rf"\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)")
 
 
 class UvFailed(Exception):
@@ -64,6 +66,7 @@ class Resolved:
 class Uv:
     """The program, with its environment, its cache, and an empty ``folder`` to work in.
 
+    A disk that is full, where its cache is, is an OSError as with any other file.
     With ``hold``, what an index says is not asked for again within a minute, by this or another run. uv takes that
     for each answer when it comes, and from a configuration file alone.
     """
@@ -197,6 +200,8 @@ class Uv:
         code, output, complaint = _done(command, self._folder, self._variables(indexes))
         if code:
             said = scrubbed(complaint.decode(errors="replace"), indexes)
+            if (full := _FULL.search(said)) and "UV_CACHE_DIR" not in self._environ:
+                raise OSError(int(full[1]), said, str(self._cache))
             raise _Conflict(said) if "No solution found" in said else UvFailed(said)
         return output.decode()
 
