@@ -164,6 +164,7 @@ def listed(document: object) -> Callable[[Members], Members]:
         (replaced("1/layer.tar", LOWER + b"!"), "digest"),
         (replaced("1/layer.tar", gzip.compress(UPPER)), "digest"),
         (replaced("1/layer.tar", gzip.compress(LOWER)[:-4]), "damaged"),
+        (replaced("1/layer.tar", gzip.compress(LOWER)[:10] + b"\xff" * 40), "damaged"),
         (replaced("1/layer.tar", gzip.compress(bytes(10 << 20)) * 20), "unpacks to more than"),
         (replaced("3/layer.tar", "3/layer.tar"), "no such file"),
         (replaced("3/layer.tar", "../../../etc/passwd"), "no such file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import tarfile
@@ -92,6 +93,16 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         archive([("python/l", SYM, b"lib", 0), ("python/l/x", REG, b"", 0)]), "as a symlink and as a folder"
     ),
 }  # fmt: skip
+
+
+def test_an_archive_is_never_something_else_for_being_damaged(
+    read: Callable[[bytes], tuple[Entry, ...]],
+) -> None:
+    whole = read(data := archive(GOOD))
+    for place in range(10, len(data)):
+        damaged = data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]
+        with contextlib.suppress(IntegrityError):
+            assert [entry.path for entry in read(damaged)] == [entry.path for entry in whole]
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -302,6 +302,17 @@ def test_a_damaged_layer_is_an_integrity_error(damage: object) -> None:
         changes(damage(data))
 
 
+def test_a_layer_is_whole_or_an_integrity_error_wherever_it_is_damaged() -> None:
+    whole = changes(data := gzip.compress(tar(*(member(f"f{number}", b"text " * 99) for number in range(9)))))
+    for place in range(10, len(data)):
+        damaged = data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :]
+        try:
+            assert len(changes(damaged)) == len(whole)
+        except IntegrityError:
+            continue
+        assert gzip.decompress(damaged) == gzip.decompress(data)
+
+
 def test_a_broken_header_in_the_middle_does_not_pass_for_the_end() -> None:
     plain = bytearray(tar(member("a", b"1"), member("b", b"2"), member("c", b"3")))
     plain[1024 + 10] ^= 0xFF

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.oci import LAYER, LAYER_GZIP, LAYER_ZSTD
+from taskimage.transform.gunzip import gzip_errors, open_gzip
 from taskimage.transform.gzipmember import gzip_member
 from taskimage.transform.zstd import open_zstd, zstd_errors
 
@@ -39,7 +39,7 @@ def compressed(tar: BinaryIO, write: Callable[[bytes], object]) -> Digest:
 
 def diff_id_of(layer: BinaryIO, media_type: str, *, limit: int, where: str) -> Digest:
     """The diff_id of a compressed layer. Raises IntegrityError for damage, and for more than ``limit`` bytes of tar."""
-    damage: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, *zstd_errors())
+    damage: tuple[type[Exception], ...] = (OSError, *gzip_errors(), *zstd_errors())
     digest = hashlib.sha256()
     total = 0
     try:
@@ -55,8 +55,4 @@ def diff_id_of(layer: BinaryIO, media_type: str, *, limit: int, where: str) -> D
 
 
 def _opened(layer: BinaryIO, media_type: str) -> BinaryIO:
-    if media_type == LAYER_ZSTD:
-        return open_zstd(layer, what="a layer")
-    from isal import igzip
-
-    return cast("BinaryIO", igzip.open(layer, "rb"))  # type: ignore[no-untyped-call]
+    return open_zstd(layer, what="a layer") if media_type == LAYER_ZSTD else open_gzip(layer)

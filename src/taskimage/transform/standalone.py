@@ -6,12 +6,12 @@ Such an archive is a gzipped tar of one folder ``python``, which runs from where
 from __future__ import annotations
 
 import posixpath
-import zlib
 from typing import BinaryIO
 
 from taskimage.model.errors import IntegrityError
 from taskimage.transform.deb.tar import TarMember, read_tar
 from taskimage.transform.entry import Entry
+from taskimage.transform.gunzip import gzip_errors, open_gzip
 from taskimage.transform.tree import checked_tree
 
 __all__ = ["read_standalone"]
@@ -39,16 +39,14 @@ def read_standalone(
 
 
 def _unpacked(stream: BinaryIO, spool: BinaryIO, where: str) -> int:
-    from isal import igzip
-
     start = spool.seek(0, 2)
     try:
-        with igzip.open(stream, "rb") as archive:  # type: ignore[no-untyped-call]
+        with open_gzip(stream) as archive:
             while data := archive.read(_CHUNK):
                 spool.write(data)
                 if spool.tell() - start > _LARGEST:
                     raise IntegrityError(f"unpacks to more than {_LARGEST} bytes", where=where)
-    except (EOFError, zlib.error, igzip.BadGzipFile) as error:
+    except gzip_errors() as error:
         raise IntegrityError(f"cannot be read as a gzip file: {error}", where=where) from error
     spool.flush()
     return start

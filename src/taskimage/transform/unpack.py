@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.errors import IntegrityError
 from taskimage.transform.entry import Entry, StreamBody, safe_path
+from taskimage.transform.gunzip import gzip_errors, open_gzip
 from taskimage.transform.whiteout import OPAQUE, WHITEOUT
 from taskimage.transform.zstd import open_zstd, zstd_errors
 
@@ -105,7 +105,7 @@ def _damage_told(where: str) -> Iterator[None]:
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    return (tarfile.TarError, zlib.error, EOFError, OSError, *zstd_errors())
+    return (tarfile.TarError, OSError, *gzip_errors(), *zstd_errors())
 
 
 class _Member(tarfile.TarInfo):
@@ -125,14 +125,11 @@ class _Member(tarfile.TarInfo):
 
 
 def _inflated(stream: BinaryIO) -> BinaryIO:
-    from isal import igzip
-
     # Its first bytes say how it is compressed: media types are wrong often enough, and readers do not ask them.
     magic = stream.read(4)
     stream.seek(0)
     if magic.startswith(b"\x1f\x8b"):
-        # igzip reads concatenated members as one stream (RFC 1952, section 2.2).
-        return cast("BinaryIO", igzip.open(stream, "rb"))  # type: ignore[no-untyped-call]
+        return open_gzip(stream)
     return open_zstd(stream, what="a layer") if magic == b"\x28\xb5\x2f\xfd" else stream
 
 

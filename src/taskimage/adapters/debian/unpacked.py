@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import cast
 
 from taskimage.model.errors import IntegrityError
+from taskimage.transform.gunzip import gzip_errors, open_gzip
 
 __all__ = ["unpacked"]
 
@@ -46,17 +46,13 @@ def _of_xz(data: bytes, size: int, where: str) -> Iterator[bytes]:
 def _of_gzip(data: bytes, size: int, where: str) -> Iterator[bytes]:
     import io
 
-    from isal import igzip, igzip_lib
-
-    # Its stub states an error where there is a class of them.
-    damaged = cast("type[Exception]", igzip_lib.IsalError)
     left = size
     try:
-        with igzip.open(io.BytesIO(data)) as file:  # type: ignore[no-untyped-call]
+        with open_gzip(io.BytesIO(data)) as file:
             while left >= 0 and (chunk := file.read(_CHUNK)):
                 left -= len(chunk)
                 yield chunk
-    except (EOFError, igzip.BadGzipFile, damaged) as error:
+    except gzip_errors() as error:
         raise IntegrityError("not a gzip file", where=where) from error
     if left:
         raise _wrong_size(size, where)
