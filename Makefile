@@ -1,8 +1,9 @@
 # `make test` and `make demo` need nothing but python3 and, for the programs that judge, Debian and root.
 .PHONY: demo test unit check format setup bench bench-readme bench-api bench-plan docs lock
 
+# Files in their order: those of integration are long, and the short ones at the end leave no worker without work.
 test: check docs  ## everything: style, types, documentation, unit and integration tests
-	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder  # long files first
+	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 unit: setup  ## seconds, and no network
 	.venv/bin/python -m pytest tests/unit -n auto
