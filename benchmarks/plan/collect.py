@@ -64,11 +64,16 @@ def needs(requirements: Sequence[str], day: dt.date) -> Iterator[tuple[str, str]
 
 def newest(names: Sequence[str], day: dt.date) -> list[Chosen]:
     """The newest wheel of each of ``names`` that there was on ``day``, without those of which there was none."""
-    try:
-        return pins(names, day, "--no-deps")
-    except subprocess.CalledProcessError:
-        half = len(names) // 2
-        return [*newest(names[:half], day), *newest(names[half:], day)] if half else []
+    left = list(names)
+    while left:
+        try:
+            return pins(left, day, "--no-deps")
+        except LookupError as error:
+            # uv names one at a time.
+            if not (missing := re.search(r"you\s+require\s+([a-z0-9-]+)", str(error))):
+                raise
+            left.remove(missing[1])
+    return []
 
 
 def pins(requirements: Sequence[str], day: dt.date, *options: str) -> list[Chosen]:
@@ -78,7 +83,7 @@ def pins(requirements: Sequence[str], day: dt.date, *options: str) -> list[Chose
 
 
 def asked(requirements: Sequence[str], day: dt.date, *options: str) -> str:
-    """What ``uv pip compile`` writes."""
+    """What ``uv pip compile`` writes; LookupError says why it does not."""
     import uv
 
     command = [
@@ -86,9 +91,9 @@ def asked(requirements: Sequence[str], day: dt.date, *options: str) -> str:
         "--python-version", TARGET.python, "--python-platform", TARGET.uv_platform,
         "--exclude-newer", day.isoformat(), *options, "-",
     ]  # fmt: skip
-    done = subprocess.run(
-        command, input="\n".join(requirements), stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run(command, input="\n".join(requirements), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LookupError(done.stderr)
     return done.stdout
 
 
