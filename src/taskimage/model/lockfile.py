@@ -25,7 +25,7 @@ from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
 from taskimage.model.shown import shown
 
-__all__ = ["VERSION", "dumps", "loads"]
+__all__ = ["VERSION", "dumps", "loads", "parsed", "read"]
 
 VERSION: Final = 1
 """The lock format that this version writes; an older reader refuses a newer one.
@@ -53,6 +53,11 @@ def dumps(lock: Lock) -> str:
 
 def loads(text: str | bytes, *, where: str) -> Lock:
     """The lock that ``text``, in UTF-8, holds. Raises BadInput, naming ``where`` and the part that is wrong."""
+    return read(parsed(text, where=where), where=where)
+
+
+def parsed(text: str | bytes, *, where: str) -> dict[str, Any]:
+    """The document that ``text`` is, of values that JSON has too, for `read`. Raises BadInput where it is no TOML."""
     if not isinstance(text, (str, bytes)):
         raise WrongType(f"cannot read a lock from {shown(text)}; wanted its text", where=where)
     if sys.version_info >= (3, 11):
@@ -60,9 +65,14 @@ def loads(text: str | bytes, *, where: str) -> Lock:
     else:
         import tomli as tomllib
     try:
-        document = tomllib.loads(text if isinstance(text, str) else text.decode())
+        document: dict[str, Any] = tomllib.loads(text if isinstance(text, str) else text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"not a lock: {error}", where=where, hint=_hint(text)) from error
+    return document
+
+
+def read(document: Mapping[str, Any], *, where: str) -> Lock:
+    """The lock that a parsed document is. Raises BadInput, naming ``where`` and the part that is wrong."""
     _check_version(document, where)
     try:
         return _lock(document)

@@ -13,7 +13,6 @@ from typing import BinaryIO, Final
 
 from taskimage.transform.entry import Entry
 from taskimage.transform.gzipmember import LEVEL
-from taskimage.transform.zipmembers import read_members, write_members
 
 __all__ = ["RECIPE", "items", "pack", "pyc_path", "unpack"]
 
@@ -61,10 +60,14 @@ def pack(compiled: Iterable[tuple[str, bytes | None]], *, python: str) -> bytes:
 
     ``compiled`` has (path of the source in the image, .pyc or None), in any order.
     """
+    from taskimage.transform.zipmembers import write_members
+
     members = ((pyc_path(path, python).lstrip("/"), pyc) for path, pyc in compiled if pyc is not None)
     return write_members(members, level=LEVEL)
 
 
 def unpack(opener: Callable[[], BinaryIO], *, where: str) -> tuple[Entry, ...]:
     """The .pyc files of an archive that `pack` made, as `read_members` has them; ``opener`` as there."""
+    from taskimage.transform.zipmembers import read_members
+
     return tuple(Entry.file(member.path, member.body) for member in read_members(opener, where=where))

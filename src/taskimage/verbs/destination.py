@@ -50,6 +50,7 @@ class Destination:
         self._reference = Reference.parse(fqn)
         self._whereabouts = whereabouts or Whereabouts()
         self._cached = cached
+        self._later: set[Digest] = set()
 
     @property
     def fqn(self) -> str:
@@ -135,6 +136,7 @@ class Destination:
         small = made.size < _SMALL
         if small:
             self._repository.presume_absent(made.digest)
+            self._later.add(made.digest)
         return small
 
     def put(self, blob: Blob, moved: MovedBytes) -> None:
@@ -156,8 +158,10 @@ class Destination:
             self._repository.presume_absent(one.manifest.config.digest)
         target = SharedTarget(self._repository, self._whereabouts, mount_from=bases)
         transfer(content, target, image.root, names=tags, listener=self._tools.listener)
-        if self._cached:
+        # What is made sooner than asked about is not worth a place in the list.
+        layers = {key: one for key, one in content.layers.items() if one.descriptor.digest not in self._later}
+        if self._cached and not self.layers.items() >= layers.items():
             from taskimage.adapters.registry.buildcache import write_cache
 
             with self._whereabouts.turn(self._repository.name):
-                write_cache(self._repository, content.layers, listener=self._tools.listener)
+                write_cache(self._repository, layers, listener=self._tools.listener)

@@ -18,7 +18,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, StaleLock
 from taskimage.model.events import Notice
 from taskimage.model.lock import Lock, PlatformLock
-from taskimage.model.lockfile import dumps, loads
+from taskimage.model.lockfile import dumps, parsed, read
 from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
 from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
@@ -325,7 +325,7 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
     if record is not None:
         # One that another version of ours wrote, in its own form, is made anew.
         with contextlib.suppress(BadInput):
-            return loads(record["lock"], where="resolution in the store")
+            return read(record, where="resolution in the store")
     from taskimage.verbs.resolve import resolve
 
     if order.loaded.path:
@@ -333,5 +333,6 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
             Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)")
         )
     lock = resolve(tools, spec, wants, requirements)
-    tools.store.keep_record("resolutions", key, {"lock": dumps(lock)})
+    # As JSON, which is read sooner.
+    tools.store.keep_record("resolutions", key, parsed(dumps(lock), where="resolution"))
     return lock
