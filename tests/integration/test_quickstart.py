@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from packaging.utils import canonicalize_name
 from tests.case import check_store
-from tests.command import SPEC, Quickstart
+from tests.command import ROOT, SPEC, Quickstart
 
 from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
@@ -46,6 +46,11 @@ def test_a_second_build_has_nothing_to_do_and_says_so(quickstart: Quickstart) ->
     again = quickstart.command("build", "--locked", str(SPEC))
     assert again.stdout.strip() == quickstart.reference
     assert "nothing" in again.stderr.lower()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/registries.md"])
+def test_pages_show_the_reference_that_it_has(quickstart: Quickstart, page: str) -> None:
+    assert quickstart.reference in (ROOT / page).read_text(encoding="utf-8")
 
 
 def test_an_image_is_looked_up_by_its_yaml_file(
