@@ -7,7 +7,9 @@ import marshal
 import os
 import struct
 import sys
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType
 
@@ -66,6 +68,36 @@ def test_warnings_of_a_source_are_nobodys_trouble() -> None:
 def test_results_come_in_the_order_of_the_items_from_any_number_of_workers() -> None:
     sources = [b"x = %d\n" % n * (1 + n * 37 % 50) for n in range(120)]
     assert compiled(*sources, workers=3) == compiled(*sources)
+
+
+def test_of_those_who_wait_the_heaviest_is_served_first() -> None:
+    asked, held = threading.Event(), threading.Event()
+    served: list[int] = []
+
+    def items(weight: int) -> Iterator[tuple[str, bytes]]:
+        served.append(weight)
+        if weight == 0:
+            asked.set()
+            held.wait()
+        yield "/m.py", b""
+
+    with Compiler(PYTHON, workers=1) as compiler:
+        threads = [
+            threading.Thread(
+                target=lambda weight=weight: list(compiler.compile(items(weight), weight=weight))
+            )
+            for weight in (0, 1, 3, 2)
+        ]
+        threads[0].start()
+        asked.wait()
+        for thread in threads[1:]:
+            thread.start()
+        while len(compiler._turns._waiting) < 3:
+            time.sleep(0.001)
+        held.set()
+        for thread in threads:
+            thread.join()
+    assert served == [0, 3, 2, 1]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="from 3.11 on frozensets are sorted")
