@@ -62,6 +62,9 @@ def read_wheel(
         IntegrityError: The wheel is damaged, contradicts itself, or reaches out of the venv; names the member.
         CannotBuild: It needs a newer installer (Wheel-Version 2), or is encrypted.
     """
+    # Before any of its modules: it imports them all, and threads that meet halfway get half of one.
+    import installer  # noqa: F401
+
     name = WheelName.parse(where)
     contents = WheelContents(where, name, read_members(opener, where=where))
     layout = _Layout(prefix, python, name.distribution)

@@ -162,6 +162,8 @@ class _Linking:
 
 def _commands(points: tuple[str, ...], prefix: str, python: str, where: str) -> Iterator[Entry]:
     """The programs of a package for any Python, whose entry points are ``NAME = MODULE:FUNCTION``."""
+    # Before any of its modules: it imports them all, and threads that meet halfway get half of one.
+    import installer  # noqa: F401
     from installer.scripts import Script
 
     for point in points:
