@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pysequoia import Tsk
 from tests.case import Case
 
 from taskimage.adapters.settings import Settings
@@ -21,14 +20,6 @@ from taskimage.verbs.tools import Tools
 
 WANTS = Wants(python="3.11", platforms=("linux/amd64",), suite="bookworm")
 DEMO = {"files": {"demo.py": b"x = 1\n"}}
-
-
-@pytest.fixture
-def case(tmp_path: Path, archive_key: Tsk) -> Iterator[Case]:
-    case = Case(tmp_path, archive_key)
-    case.spec()
-    yield case
-    case.close()
 
 
 def holds(condition: Callable[[], object], seconds: float = 20) -> bool:
