@@ -110,7 +110,7 @@ class Inputs(contextlib.ExitStack):
         from taskimage.transform.deb import read_control
 
         with self._tools.store.input_path(pin.digest).open("rb") as stream:
-            return read_control(stream, where=pin.path.rpartition("/")[2])
+            return read_control(stream, where=_file(pin))
 
     def debs(self, pins: Iterable[DebPin]) -> list[Deb]:
         """The packages of ``pins``, which are fetched, each read by whichever thread comes to it first."""
@@ -148,7 +148,7 @@ class Inputs(contextlib.ExitStack):
         from taskimage.transform.deb.layout import Layout
 
         layout = Layout(self._base.facts.links) if self._base else None
-        where = pin.path.rpartition("/")[2]
+        where = _file(pin)
         with self._tools.store.input_path(pin.digest).open("rb") as stream:
             deb = read_deb(stream, self._spool(), where=where, layout=layout)
         if (deb.package, deb.version) != (pin.package, pin.version):
@@ -183,6 +183,11 @@ class Inputs(contextlib.ExitStack):
                 file = self.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - it is entered
             spool = self._local.spool = cast("BinaryIO", file)
         return spool
+
+
+def _file(pin: DebPin) -> str:
+    """The name of a package's file, as errors have it."""
+    return pin.path.rpartition("/")[2]
 
 
 def _sizes(pins: Iterable[DebPin | CondaPin | WheelPin | PythonPin]) -> dict[Hashable, int]:
