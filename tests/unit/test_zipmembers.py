@@ -248,10 +248,25 @@ def test_more_members_than_the_format_counts_are_not_written() -> None:
 
 
 def test_an_archive_that_shrinks_later_is_noticed(tmp_path: Path) -> None:
-    (member,) = read(tmp_path, archive(("a", bytes(range(256)) * 10), method=STORED))
+    (member,) = read(tmp_path, archive(("a", bytes(range(256)) * 2000), method=STORED))
     (tmp_path / "archive.zip").write_bytes(b"")
-    with pytest.raises(IntegrityError, match="2560 bytes early"):
-        member.body.open()
+    with pytest.raises(IntegrityError, match="512000 bytes early"):
+        content(member)
+
+
+@pytest.mark.parametrize(("size", "held"), [(10, 0), (512_000, 1)])
+def test_however_many_members_are_read_an_archive_is_opened_once_and_a_small_one_is_not_held_open(
+    tmp_path: Path, size: int, held: int
+) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    members = read(tmp_path, archive(*((str(n), bytes(size)) for n in range(20)), method=STORED))
+    assert [content(member) for member in members] == [bytes(size)] * 20
+    assert descriptors() == before + held
+    del members
+    assert descriptors() == before
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))

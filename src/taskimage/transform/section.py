@@ -9,36 +9,58 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.model.errors import IntegrityError
+from taskimage.transform.spool import ReadAt
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["open_section"]
+__all__ = ["by_position", "open_section"]
 
+# A file of up to this many bytes is held in memory: there may be more of these than a process may have open.
+_HELD = 1 << 18
 # Up to this many bytes are read in one go; what is larger is streamed.
 _WHOLE = 1 << 20
 _BUFFER = 1 << 18
 
 
-def open_section(
-    opener: Callable[[], BinaryIO], offset: int, size: int, *, where: str, crc32: int | None = None
-) -> BinaryIO:
-    """A new stream over ``size`` bytes from ``offset`` of the file that ``opener`` opens.
+def by_position(opener: Callable[[], BinaryIO]) -> ReadAt:
+    """How the file that ``opener`` opens is read in any thread: it is opened now, and stays so while this is kept."""
+    with opener() as stream:
+        if os.fstat(stream.fileno()).st_size > _HELD:
+            return _Open(os.dup(stream.fileno()))
+        data = stream.read()
+    return lambda size, offset: data[offset : offset + size]
 
-    The file is read by position, so any number of threads may do so, and it is closed with the stream.
+
+class _Open:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __call__(self, size: int, offset: int) -> bytes:
+        return os.pread(self._descriptor, size, offset)
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+def open_section(
+    read_at: ReadAt, offset: int, size: int, *, where: str, crc32: int | None = None
+) -> BinaryIO:
+    """A new stream over ``size`` bytes from ``offset`` of a file.
+
     Raises IntegrityError, naming ``where``, when the file ends early, or when the bytes, once all of them
     are read, do not have ``crc32``.
     """
-    raw = _Section(opener(), offset, size, where, crc32)
-    if size > _WHOLE:
-        return cast("BinaryIO", io.BufferedReader(raw, _BUFFER))
-    with raw:
-        return io.BytesIO(raw.readall() or b"")
+    if size <= _WHOLE:
+        data = read_at(size, offset)
+        if len(data) == size and crc32 in (None, zlib.crc32(data)):
+            return io.BytesIO(data)
+    return cast("BinaryIO", io.BufferedReader(_Section(read_at, offset, size, where, crc32), _BUFFER))
 
 
 class _Section(io.RawIOBase):
-    def __init__(self, file: BinaryIO, offset: int, size: int, where: str, crc32: int | None) -> None:
-        self._file = file
+    def __init__(self, read_at: ReadAt, offset: int, size: int, where: str, crc32: int | None) -> None:
+        self._read_at = read_at
         self._position = offset
         self._left = size
         self._where = where
@@ -50,16 +72,10 @@ class _Section(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        data = os.pread(self._file.fileno(), min(len(view), self._left), self._position)
+        data = self._read_at(min(len(view), self._left), self._position)
         view[: len(data)] = data
         self._advance(data)
         return len(data)
-
-    def readall(self) -> bytes:
-        data = os.pread(self._file.fileno(), self._left, self._position)
-        self._advance(data)
-        # pread may give less than it was asked for, and then the base class reads the rest.
-        return data + super().readall() if data and self._left else data
 
     def _advance(self, data: bytes) -> None:
         if not data and self._left:
@@ -72,7 +88,3 @@ class _Section(io.RawIOBase):
                 raise IntegrityError(
                     f"CRC-32 is {self._crc32:08x}, and its archive states {self._want:08x}", where=self._where
                 )
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.transform.entry import Body, Deflated, StreamBody, safe_path
-from taskimage.transform.section import open_section
+from taskimage.transform.section import by_position, open_section
+from taskimage.transform.spool import ReadAt
 
 __all__ = ["Member", "read_members", "write_members"]
 
@@ -35,6 +36,8 @@ _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _ENCRYPTED, _STREAMED, _UTF8 = 0x1, 0x8, 0x800
 _IN_EXTRA = 0xFFFFFFFF
+_HEAD = 256  # bytes, in which most local headers fit
+_DESCRIPTOR = 24  # the longest, with a signature and of zip64
 _ZIP64 = 1
 
 
@@ -50,16 +53,17 @@ class Member:
 def read_members(opener: Callable[[], BinaryIO], *, where: str) -> tuple[Member, ...]:
     """The files of the zip archive that ``opener`` opens, in the order in which it lists them.
 
-    ``opener`` gives a new stream of a real file each time, which the bodies do as well whenever they are read:
-    nothing is kept open, and threads do not share a position. Deflated bytes stay as they are.
+    ``opener`` gives a new stream of a real file each time. The file is open for as long as the bodies are kept, which
+    may be read in any thread. Deflated bytes stay as they are.
 
     Raises IntegrityError, naming ``where`` and the member, for an archive that is damaged or made to deceive;
     CannotBuild for one that is encrypted or compressed in a way that cannot be undone here.
     """
+    read_at = by_position(opener)
     with opener() as stream, _opened(stream, where) as archive:
         infos = archive.infolist()
         _check_amounts(infos, where)
-        offsets = _checked_offsets(stream, infos, archive.start_dir, where)
+        offsets = _checked_offsets(read_at, infos, archive.start_dir, where)
         members: dict[str, Member] = {}
         for info in infos:
             path = safe_path(info.orig_filename, where=where)
@@ -67,7 +71,10 @@ def read_members(opener: Callable[[], BinaryIO], *, where: str) -> tuple[Member,
                 continue
             if not path or path in members:
                 raise IntegrityError(f"member {info.filename!r:.200} is there twice", where=where)
-            body = _body(opener, archive, info, offsets[info.header_offset], where)
+            packed = partial(
+                open_section, read_at, offsets[info.header_offset], info.compress_size, where=where
+            )
+            body = _body(packed, opener, archive, info, where)
             members[path] = Member(path, bool(info.external_attr >> 16 & 0o111), body)
     return tuple(members.values())
 
@@ -118,11 +125,11 @@ def _is_file(info: zipfile.ZipInfo, where: str) -> bool:
 
 
 def _checked_offsets(
-    stream: BinaryIO, infos: list[zipfile.ZipInfo], directory: int, where: str
+    read_at: ReadAt, infos: list[zipfile.ZipInfo], directory: int, where: str
 ) -> dict[int, int]:
     """Where the data of each member begins, by the offset of its local header; none lies in another."""
     ordered = sorted(infos, key=lambda info: info.header_offset)
-    offsets = {info.header_offset: _data_offset(stream, info, where) for info in ordered}
+    offsets = {info.header_offset: _data_offset(read_at, info, where) for info in ordered}
     ends = [*(info.header_offset for info in ordered), directory]
     for info, (_, following) in zip(ordered, pairwise(ends), strict=True):
         if offsets[info.header_offset] + info.compress_size > following:
@@ -130,15 +137,18 @@ def _checked_offsets(
     return offsets
 
 
-def _data_offset(stream: BinaryIO, info: zipfile.ZipInfo, where: str) -> int:
+def _data_offset(read_at: ReadAt, info: zipfile.ZipInfo, where: str) -> int:
+    start = info.header_offset
     # What stands before the archive moves all offsets, and a damaged end moves them below zero.
-    stream.seek(max(info.header_offset, 0))
-    head = stream.read(_LOCAL.size)
-    if info.header_offset < 0 or len(head) != _LOCAL.size or head[:4] != b"PK\3\4":
+    head = read_at(_HEAD, start) if start >= 0 else b""
+    if len(head) < _LOCAL.size or head[:4] != b"PK\3\4":
         raise IntegrityError(f"member {info.filename!r:.200} has no local header", where=where)
-    fields: tuple[int, ...] = _LOCAL.unpack(head)[2:]
+    fields: tuple[int, ...] = _LOCAL.unpack_from(head)[2:]
     flags, method, _, _, crc32, packed, size, name_size, extra_size = fields
-    name, extra = stream.read(name_size), stream.read(extra_size)
+    whole = _LOCAL.size + name_size + extra_size
+    if len(head) < whole:
+        head = read_at(whole, start)
+    name, extra = head[_LOCAL.size : _LOCAL.size + name_size], head[_LOCAL.size + name_size : whole]
     if (flags | info.flag_bits) & _ENCRYPTED:
         raise CannotBuild(f"member {info.filename!r:.200} is encrypted", where=where)
     stated = (name.decode("utf-8" if flags & _UTF8 else "cp437", "replace"), method)
@@ -148,7 +158,7 @@ def _data_offset(stream: BinaryIO, info: zipfile.ZipInfo, where: str) -> int:
     if flags & _STREAMED:
         # Sizes come after the data (4.4.4), and here is nothing, or what is true.
         agree = all(got in (0, true) for got, true in zip(sums, true_sums, strict=True))
-        agree = agree and _descriptor_agrees(stream, info)
+        agree = agree and _descriptor_agrees(read_at(_DESCRIPTOR, start + whole + info.compress_size), info)
     else:
         agree = sums == true_sums
     if stated != wanted or not agree:
@@ -156,7 +166,7 @@ def _data_offset(stream: BinaryIO, info: zipfile.ZipInfo, where: str) -> int:
             f"member {info.filename!r:.200} is one thing in its local header and another in the directory",
             where=where,
         )
-    return info.header_offset + _LOCAL.size + name_size + extra_size
+    return start + whole
 
 
 def _sizes(size: int, packed: int, extra: bytes) -> tuple[int, int]:
@@ -170,10 +180,9 @@ def _sizes(size: int, packed: int, extra: bytes) -> tuple[int, int]:
     return size, packed
 
 
-def _descriptor_agrees(stream: BinaryIO, info: zipfile.ZipInfo) -> bool:
+def _descriptor_agrees(descriptor: bytes, info: zipfile.ZipInfo) -> bool:
     """Whether the data descriptor says what the directory says: with a signature or not, zip64 or not (4.3.9)."""
-    stream.seek(info.compress_size, io.SEEK_CUR)
-    found = stream.read(24).removeprefix(b"PK\x07\x08")
+    found = descriptor.removeprefix(b"PK\x07\x08")
     sums = (info.CRC, info.compress_size, info.file_size)
     if found.startswith(struct.pack("<LQQ", *sums)):
         return True
@@ -184,9 +193,12 @@ def _descriptor_agrees(stream: BinaryIO, info: zipfile.ZipInfo) -> bool:
 
 
 def _body(
-    opener: Callable[[], BinaryIO], archive: zipfile.ZipFile, info: zipfile.ZipInfo, offset: int, where: str
+    packed: partial[BinaryIO],
+    opener: Callable[[], BinaryIO],
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    where: str,
 ) -> Body:
-    packed = partial(open_section, opener, offset, info.compress_size, where=where)
     if info.compress_type == zipfile.ZIP_DEFLATED:
         return Deflated(packed, info.compress_size, info.file_size, info.CRC, where)
     if info.compress_type == zipfile.ZIP_STORED:
