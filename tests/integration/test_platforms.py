@@ -17,6 +17,7 @@ import pytest
 from tests.command import Command
 
 from taskimage.adapters.bytecode import Compiler
+from taskimage.adapters.processors import available
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import host_machine
 from taskimage.adapters.specfiles.asked import Asked
@@ -243,7 +244,7 @@ def test_the_other_architecture_s_own_interpreter_makes_the_same_bytecode(other:
         sources.append((here.of_debs(debs), byte_compiled([inputs.deb(pin) for pin in debs])))
         command = Interpreter(tools, inputs, lock, None).command()
         count = 0
-        with Compiler([str(QEMU), *command], workers=tools.workers) as there:
+        with Compiler([str(QEMU), *command], workers=available()) as there:
             assert there.version == lock.python.version
             for made_here, entries in sources:
                 made_there = {

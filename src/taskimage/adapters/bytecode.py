@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import posixpath
 import re
 import struct
 import subprocess
 import tempfile
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +16,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from taskimage.adapters.processors import Turns
 from taskimage.adapters.rootfs import inside
 from taskimage.model.errors import CannotBuild, IntegrityError
 
@@ -51,7 +49,7 @@ class Compiler:
         self._workers: list[_Worker] = []
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         # One after the other: what came of the first is used while the next is compiled.
-        self._turns = _Turns(self._count)
+        self._turns = Turns(self._count)
         self.version = ""
         """The exact version of the interpreter, once the block is entered."""
 
@@ -107,32 +105,6 @@ class Compiler:
             return worker.compile(batch)
         finally:
             self._idle.put(worker)
-
-
-class _Turns:
-    """Lets in so many at a time, the heaviest of those who wait first."""
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: list[tuple[int, int]] = []
-        self._numbers = itertools.count()
-        self._changed = threading.Condition()
-
-    @contextlib.contextmanager
-    def turn(self, weight: int) -> Iterator[None]:
-        with self._changed:
-            mine = (-weight, next(self._numbers))
-            heapq.heappush(self._waiting, mine)
-            self._changed.wait_for(lambda: self._free > 0 and self._waiting[0] == mine)
-            heapq.heappop(self._waiting)
-            self._free -= 1
-            self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._free += 1
-                self._changed.notify_all()
 
 
 _Batch: TypeAlias = "list[tuple[str, bytes]]"

@@ -96,12 +96,13 @@ class Bytecode(contextlib.ExitStack):
 
     def _compiler(self) -> Compiler:
         from taskimage.adapters.bytecode import Compiler
+        from taskimage.adapters.processors import available
 
         python = self._lock.python
         with self._starting:
             if self._started is None:
                 command = self._interpreter().command()
-                compiler = self.enter_context(Compiler(command, workers=self._tools.workers))
+                compiler = self.enter_context(Compiler(command, workers=available()))
                 if _numbers(compiler.version) != _numbers(python.version):
                     raise IntegrityError(
                         f"the interpreter that compiles is Python {compiler.version}, locked as {python.version}",

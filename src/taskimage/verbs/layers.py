@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.crew import Crew
+from taskimage.adapters.processors import COMPUTING
 from taskimage.model.digest import Digest
 from taskimage.model.oci import LAYER_GZIP, Descriptor
 from taskimage.transform.assemble import LAYER_KEY, Layer
@@ -36,13 +37,14 @@ def write(tools: Tools, plan: LayerPlan, fragments: Iterable[Sequence[Entry]]) -
     from taskimage.transform.layer import write_layer
 
     store, crew = tools.store, Crew.current()
-    with store.pending_blob() as pending:
+    gathered = list(fragments)  # which may have to wait for something
+    with store.pending_blob() as pending, COMPUTING.turn(plan.size):
 
         def put(data: bytes) -> None:
             crew.check()
             pending.write(data)
 
-        diff_id = write_layer(fragments, put)
+        diff_id = write_layer(gathered, put)
     descriptor = Descriptor(
         media_type=LAYER_GZIP,
         digest=pending.digest,

@@ -116,13 +116,6 @@ class Tools:
         """The layers that are being sent to registries with these, each as soon as it is made."""
         return Tally(self.listener, "send", ("Sending", "Sent", "layer"))
 
-    @property
-    def workers(self) -> int:
-        """How many processors this process may use."""
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
-
     @cached_property
     def store(self) -> Store:
         """Where everything is kept."""
