@@ -70,6 +70,18 @@ def test_a_lock_is_all_that_a_build_asks_about(case: Case) -> None:
     assert len(case.mirror.asked) == len(set(case.mirror.asked))
 
 
+def test_what_is_built_at_once_asks_the_index_for_no_metadata_but_a_wheel_says_which_pythons_it_allows(
+    case: Case,
+) -> None:
+    """uv asks once for the metadata of each."""
+    case.index.add("narrow", "1.0", python="<3.11")
+    case.spec(packages=["demo", "narrow"])
+    err = case.fails(7)
+    assert "narrow 1.0 wants Python <3.11; the image has Python 3.11.2" in err
+    metadata = [path for path in case.index.asked if path.endswith(".metadata")]
+    assert len(metadata) == len(set(metadata)) == 2
+
+
 def test_a_layer_that_is_known_needs_nothing_fetched(case: Case, tmp_path: Path) -> None:
     """Another file to copy makes another image, and one layer."""
     case.lock()

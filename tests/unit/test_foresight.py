@@ -91,7 +91,7 @@ def test_an_error_is_that_of_the_version_that_there_is(case: Case) -> None:
     case.index.add("demo", "2.0", python="<3.11.5", **DEMO)
     case.publish(versions={"python3.11": "3.11.9-6"})
     case.spec(packages=["demo==2.0"])
-    err = case.fails(7)
+    err = case.fails(7, "lock", str(case.spec_path))
     assert "wants Python <3.11.5; the image has Python 3.11.9" in err
     assert "3.11.2" not in err
 

@@ -157,7 +157,12 @@ class Maker(contextlib.ExitStack):
         return merged(map(self._wheel, plan.wheels), python=self._lock.python.minor)
 
     def _wheel(self, pin: WheelPin) -> tuple[Sequence[Entry], Sequence[Entry]]:
-        return self._inputs.wheel(pin).entries, self._compiler.of_wheel(pin) if self._compiler else ()
+        from taskimage.adapters.pypi.bounds import check_allowed
+
+        wheel = self._inputs.wheel(pin)
+        # A resolution that was made to be built has not asked.
+        check_allowed([(wheel.name, wheel.version, wheel.requires_python)], self._lock.python.version)
+        return wheel.entries, self._compiler.of_wheel(pin) if self._compiler else ()
 
     def _effects(self, plan: LayerPlan) -> Iterator[Sequence[Entry]]:
         from taskimage.transform.effects.emulation import effects, effects_before

@@ -332,7 +332,7 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
         tools.listener(
             Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)")
         )
-    lock = resolve(tools, spec, wants, requirements)
+    lock = resolve(tools, spec, wants, requirements, unread=False)
     # As JSON, which is read sooner.
     tools.store.keep_record("resolutions", key, parsed(dumps(lock), where="resolution"))
     return lock

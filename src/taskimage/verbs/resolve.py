@@ -38,14 +38,25 @@ def resolve(
     *,
     keep: Lock | None = None,
     upgrade_packages: Sequence[str] = (),
+    unread: bool = True,
 ) -> Lock:
-    """A lock for ``wants``, which ``spec`` asks for with ``requirements``; the versions of ``keep`` are preferred."""
+    """A lock for ``wants``, which ``spec`` asks for with ``requirements``; the versions of ``keep`` are preferred.
+
+    Its wheels are ``unread`` by those who make no image of it now.
+    """
     platforms = []
     for text in wants.platforms:
         platform = Platform.parse(text)
         tools.listener(Started("resolve", f"Resolving for {platform}"))
         found = Resolving(
-            tools, spec, wants, requirements, platform, keep=keep, upgrade_packages=upgrade_packages
+            tools,
+            spec,
+            wants,
+            requirements,
+            platform,
+            keep=keep,
+            upgrade_packages=upgrade_packages,
+            unread=unread,
         ).lock
         pins = (*found.base, *found.apt, *found.conda, *found.wheels)
         count = counted(len(pins), "package")
@@ -57,7 +68,7 @@ def resolve(
 class Resolving:
     """One platform of a spec; each part is resolved when it is asked for, and raises what keeps it from that.
 
-    A ``dry`` one builds no sdist.
+    A ``dry`` one builds no sdist; of ``unread`` wheels nobody but their index says which Pythons they allow.
     """
 
     def __init__(
@@ -71,6 +82,7 @@ class Resolving:
         keep: Lock | None = None,
         upgrade_packages: Sequence[str] = (),
         dry: bool = False,
+        unread: bool = True,
     ) -> None:
         self.platform = platform
         self._tools = tools
@@ -80,6 +92,7 @@ class Resolving:
         self._kept = [item for item in keep.platforms if item.platform == platform] if keep else []
         self._upgrade_packages = upgrade_packages
         self._dry = dry
+        self._unread = unread
 
     @cached_property
     def ground(self) -> Ground:
@@ -145,6 +158,7 @@ class Resolving:
                 installed=ground.installed,
                 upgrade_packages=self._upgrade_packages,
                 builder=builder,
+                unread=self._unread,
             )
 
     def _builder(

@@ -94,6 +94,7 @@ class PyPI:
         installed: Sequence[Distribution] = (),
         upgrade_packages: Sequence[str] = (),
         builder: Builder | None = None,
+        unread: bool = True,
     ) -> Resolution:
         """A wheel for each package that is wanted, directly or by another, unless the base has it.
 
@@ -111,6 +112,7 @@ class PyPI:
             installed: What the base's Python has; a requirement with hashes is not met by it.
             upgrade_packages: Names that are to be the newest that fit, whatever ``keep`` and the base have.
             builder: Builds what has no wheel, where it may.
+            unread: Nobody is going to read the wheels now, to see whether they allow this Python: indexes are asked.
 
         Raises:
             BadInput: A requirement, a lock file or an index's address cannot be read.
@@ -132,7 +134,7 @@ class PyPI:
         target = Target(python, platform, glibc)
         sdists = Sdists(self._http, self._store, builder, target)
         if locked_in(asked.requirements):
-            return self._locked(target, asked, sdists)
+            return self._locked(target, asked, sdists, unread=unread)
         wanted = self._requirements(asked)
         if not wanted.lines:
             return Resolution()
@@ -144,7 +146,7 @@ class PyPI:
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
         with self._uv(asked.options) as uv:
             wheels, used = self._resolved(uv, wanted, self._addressed(known, uv), target, kept, base, sdists)
-        self._check(wheels, target)
+        self._check(wheels, target, unread=unread)
         for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
             self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
         pins = pinned(self._http, self._store, wheels)
@@ -158,7 +160,7 @@ class PyPI:
                 Warned("PIP_INDEX_URL is set, and is not honoured", hint="set UV_DEFAULT_INDEX instead")
             )
 
-    def _locked(self, target: Target, asked: Asked, sdists: Sdists) -> Resolution:
+    def _locked(self, target: Target, asked: Asked, sdists: Sdists, *, unread: bool) -> Resolution:
         """What a lock file installs."""
         from taskimage.adapters.pypi.addresses import located
         from taskimage.adapters.pypi.chosen import choose
@@ -171,18 +173,20 @@ class PyPI:
             chosen = list(choose(packages, target, (), index_of, buildable=sdists.names))
             found = located(self._http, chosen, locations.addresses(packages))
         wheels = [wheel for one in found if (wheel := sdists.made(one))]
-        self._check(wheels, target)
+        self._check(wheels, target, unread=unread)
         return Resolution(wheels=pinned(self._http, self._store, wheels), unbuilt=sdists.unbuilt)
 
-    def _check(self, wheels: Sequence[Chosen], target: Target) -> None:
+    def _check(self, wheels: Sequence[Chosen], target: Target, *, unread: bool) -> None:
         """Where ``wheels`` are is remembered, and each is for the target's Python. Raises CannotBuild."""
         from taskimage.adapters.pypi.addresses import remember
-        from taskimage.adapters.pypi.bounds import check_python
 
         for wheel in wheels:
             if wheel.sdist is None:
                 remember(self._store, wheel)
-        check_python(self._http, self._store, wheels, target)
+        if unread:
+            from taskimage.adapters.pypi.bounds import check_python
+
+            check_python(self._http, self._store, wheels, target)
 
     @contextlib.contextmanager
     def _uv(self, options: InstallOptions = DEFAULTS) -> Iterator[Uv]:

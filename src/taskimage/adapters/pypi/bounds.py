@@ -2,13 +2,13 @@
 
 The bound is read from the metadata beside a wheel on its index (PEP 658), a few kilobytes; where there is
 none, from the project's page (PEP 503, ``data-requires-python``); where that never tells, from the wheel.
-What was read once is kept.
+What was read once is kept. Where wheels are going to be read anyway, they say it themselves, and no index is asked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from taskimage.adapters.http import Http
@@ -18,7 +18,7 @@ from taskimage.adapters.pypi.target import Target
 from taskimage.adapters.store import Store
 from taskimage.model.errors import CannotBuild, IntegrityError, NotAllowed, NotFound, Unreachable
 
-__all__ = ["check_python"]
+__all__ = ["check_allowed", "check_python"]
 
 _LIMIT = 4 << 20
 _KIND = "requires-python"
@@ -27,17 +27,25 @@ _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 
 def check_python(http: Http, store: Store, wheels: Sequence[Chosen], target: Target) -> None:
     """Nothing, when every wheel allows the target's Python. Raises CannotBuild with each that does not."""
-    refused: list[str] = []
+    found: list[tuple[str, str, str]] = []
 
-    def check(wheel: Chosen) -> None:
-        bound = _requires_python(http, store, wheel)
-        if not _allows(bound, target.python):
-            refused.append(f"{wheel.name} {wheel.version} wants Python {bound}")
+    def read(wheel: Chosen) -> None:
+        found.append((wheel.name, str(wheel.version), _requires_python(http, store, wheel)))
 
-    http.each(check, wheels)
+    http.each(read, wheels)
+    check_allowed(found, target.python)
+
+
+def check_allowed(bounds: Iterable[tuple[str, str, str]], python: str) -> None:
+    """Nothing, when all ``bounds`` (name, version, Requires-Python) allow ``python``. Raises CannotBuild."""
+    refused = sorted(
+        f"{name} {version} wants Python {bound}"
+        for name, version, bound in bounds
+        if bound and not _allows(bound, python)
+    )
     if refused:
         raise CannotBuild(
-            f"{'; '.join(sorted(refused))}; the image has Python {target.python}",
+            f"{'; '.join(refused)}; the image has Python {python}",
             hint="set another python_version, or ask for a version of the package that allows this one",
         )
 
