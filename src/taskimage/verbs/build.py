@@ -87,7 +87,7 @@ def build_ordered(
     if wanted.lock is None:
         wanted = based(wanted)
     with workshop.preparing:
-        prepared = prepare(tools, wanted, force=force)
+        prepared = prepare(tools, wanted, force=force, meanwhile=partial(_make_ready, tools))
     if asked and not wanted.is_named_by_flytekit:
         tags = prepared.tags
         if found := asked.existing(tags[0], wanted.platforms, identity=prepared.identity):
@@ -173,3 +173,16 @@ def _built(
         fresh=fresh,
         published=published,
     )
+
+
+def _make_ready(tools: Tools) -> None:
+    """Load what fetches wheels and makes layers of them."""
+    import installer  # noqa: F401 - whoever reads wheels imports it
+
+    import taskimage.adapters.bytecode
+    import taskimage.adapters.pypi.fetching
+    import taskimage.transform.wheel
+    import taskimage.verbs.content
+    import taskimage.verbs.make  # noqa: F401 - as above
+
+    tools.http.make_ready()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -263,12 +263,15 @@ def check_base(order: Order) -> None:
         )
 
 
-def prepare(tools: Tools, order: Order, *, force: bool) -> Prepared:
+def prepare(
+    tools: Tools, order: Order, *, force: bool, meanwhile: Callable[[], object] | None = None
+) -> Prepared:
     """Everything that is known before a layer is made; resolves what has no lock, with ``force`` in any case.
 
-    Where the base image is a spec and there is no lock, that base has to be there.
+    Where the base image is a spec and there is no lock, that base has to be there. Who makes the layers at once has
+    something to do ``meanwhile``, while uv is waited for, and sees for himself which Pythons wheels allow.
     """
-    lock = order.lock or _resolution(tools, order, force=force)
+    lock = order.lock or _resolution(tools, order, force=force, meanwhile=meanwhile)
     epoch = tools.settings.source_date_epoch
     return Prepared(
         order=order,
@@ -312,7 +315,7 @@ def _authorities(files: SpecFiles) -> list[str]:
     return [entry.path for entry in authority_files(files.certificates)]
 
 
-def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
+def _resolution(tools: Tools, order: Order, *, force: bool, meanwhile: Callable[[], object] | None) -> Lock:
     """What the store remembers of an earlier resolution for the same wants, or a new one."""
     spec, requirements = order.loaded.spec, order.files.requirements
     wants = wants_of(spec, requirements, None)
@@ -332,7 +335,7 @@ def _resolution(tools: Tools, order: Order, *, force: bool) -> Lock:
         tools.listener(
             Notice("there is no lock: resolving for this machine alone (`taskimage lock` writes one)")
         )
-    lock = resolve(tools, spec, wants, requirements, unread=False)
+    lock = resolve(tools, spec, wants, requirements, unread=meanwhile is None, meanwhile=meanwhile)
     # As JSON, which is read sooner.
     tools.store.keep_record("resolutions", key, parsed(dumps(lock), where="resolution"))
     return lock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -39,10 +39,11 @@ def resolve(
     keep: Lock | None = None,
     upgrade_packages: Sequence[str] = (),
     unread: bool = True,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Lock:
     """A lock for ``wants``, which ``spec`` asks for with ``requirements``; the versions of ``keep`` are preferred.
 
-    Its wheels are ``unread`` by those who make no image of it now.
+    Its wheels are ``unread`` by those who make no image of it now; ``meanwhile`` is called while uv is waited for.
     """
     platforms = []
     for text in wants.platforms:
@@ -57,6 +58,7 @@ def resolve(
             keep=keep,
             upgrade_packages=upgrade_packages,
             unread=unread,
+            meanwhile=meanwhile,
         ).lock
         pins = (*found.base, *found.apt, *found.conda, *found.wheels)
         count = counted(len(pins), "package")
@@ -83,6 +85,7 @@ class Resolving:
         upgrade_packages: Sequence[str] = (),
         dry: bool = False,
         unread: bool = True,
+        meanwhile: Callable[[], object] | None = None,
     ) -> None:
         self.platform = platform
         self._tools = tools
@@ -93,6 +96,7 @@ class Resolving:
         self._upgrade_packages = upgrade_packages
         self._dry = dry
         self._unread = unread
+        self._meanwhile = meanwhile
 
     @cached_property
     def ground(self) -> Ground:
@@ -159,6 +163,7 @@ class Resolving:
                 upgrade_packages=self._upgrade_packages,
                 builder=builder,
                 unread=self._unread,
+                meanwhile=self._meanwhile,
             )
 
     def _builder(

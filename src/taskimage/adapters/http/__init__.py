@@ -72,8 +72,13 @@ class Http:
     ) -> None:
         self._connections = Connections(environ, offline=offline)
         self._pauses = tuple(pauses)
-        self._fetching = threading.Semaphore(Crew.SIZE)
+        # Large files from one server are not to hold up the many small ones of another.
+        self._fetching: dict[network.Origin, threading.Semaphore] = {}
         self._turns: dict[Digest, threading.Lock] = {}
+
+    def make_ready(self) -> None:
+        """Load the authorities that TLS needs, which takes longer than many a request."""
+        self._connections.make_ready()
 
     # -- whole bodies ----------------------------------------------------------------------------------
 
@@ -146,14 +151,16 @@ class Http:
         with self._turns.setdefault(item.digest, threading.Lock()):
             if store.input_path(item.digest).exists():
                 return
-            with self._fetching:
-                self._fetch_from_any(store, item, moved)
+            self._fetch_from_any(store, item, moved)
 
     def _fetch_from_any(self, store: Store, item: Fetch, moved: Callable[[int], None]) -> None:
         failure: TaskImageError | None = None
         for url in item.urls:
             try:
-                with store.pending_input(item.digest, item.size, where=redacted(url)) as pending:
+                with (
+                    self._fetching.setdefault(network.origin(url), threading.Semaphore(Crew.SIZE)),
+                    store.pending_input(item.digest, item.size, where=redacted(url)) as pending,
+                ):
                     self._patiently(partial(self._more, url, item, pending, moved))
             except TaskImageError as error:
                 failure = failure or error

@@ -90,6 +90,11 @@ class Connections:
         with response, Crew.current().watching(response.shutdown):
             yield response
 
+    def make_ready(self) -> None:
+        """Load the usual authorities."""
+        with self._making:
+            self._context(DEFAULT)
+
     def _manager(self, url: str, trust: Trust) -> urllib3.PoolManager:
         key = urlsplit(url).scheme, network.proxy(url, self.environ), trust
         with self._making:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from taskimage.adapters.http import Http
 from taskimage.adapters.pypi.indexes import DIRECT, Index, index_of_pin, indexes
 from taskimage.adapters.pypi.locks import index_names, locked_in, read_lock, select
+from taskimage.adapters.pypi.resolution import Resolution
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.adapters.store import Store
 from taskimage.model.base import Distribution
@@ -35,18 +36,6 @@ if TYPE_CHECKING:
     from taskimage.adapters.pypi.target import Target
 
 __all__ = ["PyPI", "Resolution"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
-    """What is wanted, directly or by another, by name: a wheel to install, or what the base has installed.
-
-    ``unbuilt`` would be built first, and is not: ``NAME VERSION``.
-    """
-
-    wheels: tuple[WheelPin, ...] = ()
-    installed: tuple[Distribution, ...] = ()
-    unbuilt: tuple[str, ...] = ()
 
 
 class PyPI:
@@ -95,6 +84,7 @@ class PyPI:
         upgrade_packages: Sequence[str] = (),
         builder: Builder | None = None,
         unread: bool = True,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Resolution:
         """A wheel for each package that is wanted, directly or by another, unless the base has it.
 
@@ -113,6 +103,7 @@ class PyPI:
             upgrade_packages: Names that are to be the newest that fit, whatever ``keep`` and the base have.
             builder: Builds what has no wheel, where it may.
             unread: Nobody is going to read the wheels now, to see whether they allow this Python: indexes are asked.
+            meanwhile: Called while uv is waited for.
 
         Raises:
             BadInput: A requirement, a lock file or an index's address cannot be read.
@@ -144,7 +135,7 @@ class PyPI:
         newest = frozenset(map(canonicalize_name, upgrade_packages))
         kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
         base = Installed.among(installed, wanted, target, free=newest | kept.keys())
-        with self._uv(asked.options) as uv:
+        with self._uv(asked.options, meanwhile) as uv:
             wheels, used = self._resolved(uv, wanted, self._addressed(known, uv), target, kept, base, sdists)
         self._check(wheels, target, unread=unread)
         for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
@@ -189,14 +180,16 @@ class PyPI:
             check_python(self._http, self._store, wheels, target)
 
     @contextlib.contextmanager
-    def _uv(self, options: InstallOptions = DEFAULTS) -> Iterator[Uv]:
+    def _uv(
+        self, options: InstallOptions = DEFAULTS, meanwhile: Callable[[], object] | None = None
+    ) -> Iterator[Uv]:
         from taskimage.adapters.pypi.resolver import Uv
 
         given = {"UV_INDEX_STRATEGY": options.index_strategy, "UV_EXCLUDE_NEWER": options.exclude_newer}
         environ = {**self._environ, **{name: value for name, value in given.items() if value}}
         with self._store.explained(), self._store.temporary_directory() as name:
             cache = self._store.home / "uv"
-            yield Uv(environ, cache, Path(name), offline=self._offline, hold=self._hold)
+            yield Uv(environ, cache, Path(name), offline=self._offline, hold=self._hold, meanwhile=meanwhile)
 
     def _requirements(self, asked: Asked) -> Requirements:
         from taskimage.adapters.pypi.requirements import Requirements

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ class Uv:
 
     A disk that is full, where its cache is, is an OSError as with any other file.
     With ``hold``, what an index says is not asked for again within a minute, by this or another run. uv takes that
-    for each answer when it comes, and from a configuration file alone.
+    for each answer when it comes, and from a configuration file alone. ``meanwhile`` is called while it resolves.
     """
 
     def __init__(
@@ -79,12 +79,14 @@ class Uv:
         *,
         offline: bool = False,
         hold: bool = False,
+        meanwhile: Callable[[], object] | None = None,
     ) -> None:
         self._environ = environ
         self._cache = cache
         self._folder = folder
         self._offline = offline
         self._hold = hold
+        self._meanwhile = meanwhile
         self._stubs = folder
 
     def compile(  # noqa: PLR0917 - all that is known of what is wanted
@@ -148,7 +150,7 @@ class Uv:
             *(["--no-deps"] if wanted.no_deps else []),
             *(["--resolution", wanted.resolution] if wanted.resolution else []),
             *(["--find-links", str(self._stubs)] if any(self._stubs.iterdir()) else []),
-            *_only_wheels(target), "requirements.in", indexes=indexes,
+            *_only_wheels(target), "requirements.in", indexes=indexes, meanwhile=self._meanwhile,
         )  # fmt: skip
         return read_pylock((self._folder / "pylock.toml").read_text(encoding="utf-8"))
 
@@ -191,13 +193,15 @@ class Uv:
     def _write(self, name: str, lines: Iterable[str]) -> None:
         (self._folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
-    def _run(self, *arguments: str, indexes: Sequence[Index] = ()) -> str:
+    def _run(
+        self, *arguments: str, indexes: Sequence[Index] = (), meanwhile: Callable[[], object] | None = None
+    ) -> str:
         command = [
             uv_program(), "pip", "compile", "--quiet", *self._configuration(indexes), "--no-progress",
             "--no-header", "--color", "never", "--python", sys.executable, "--no-python-downloads",
             *(["--offline"] if self._offline else []), *arguments,
         ]  # fmt: skip
-        code, output, complaint = _done(command, self._folder, self._variables(indexes))
+        code, output, complaint = _done(command, self._folder, self._variables(indexes), meanwhile)
         if code:
             said = scrubbed(complaint.decode(errors="replace"), indexes)
             if (full := _FULL.search(said)) and "UV_CACHE_DIR" not in self._environ:
@@ -233,7 +237,9 @@ class Uv:
         return env
 
 
-def _done(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+def _done(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], meanwhile: Callable[[], object] | None
+) -> tuple[int, bytes, bytes]:
     """The exit code of a program, and what it wrote to its two outputs; it ends with the crew, and on Ctrl-C."""
     crew, pipe = Crew.current(), subprocess.PIPE
     with (
@@ -241,6 +247,8 @@ def _done(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> tuple
         crew.watching(process.kill),
     ):
         try:
+            if meanwhile is not None:
+                meanwhile()
             output, complaint = process.communicate()
         except BaseException:
             process.kill()
