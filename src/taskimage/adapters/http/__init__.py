@@ -73,7 +73,7 @@ class Http:
         self._connections = Connections(environ, offline=offline)
         self._pauses = tuple(pauses)
         # Large files from one server are not to hold up the many small ones of another.
-        self._fetching: dict[network.Origin, threading.Semaphore] = {}
+        self._fetching: dict[tuple[str, str, int | None], threading.Semaphore] = {}
         self._turns: dict[Digest, threading.Lock] = {}
 
     def make_ready(self) -> None:
