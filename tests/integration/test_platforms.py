@@ -249,7 +249,7 @@ def test_the_other_architecture_s_own_interpreter_makes_the_same_bytecode(other:
             for made_here, entries in sources:
                 made_there = {
                     bytecode.pyc_path(path, lock.python.minor).lstrip("/"): pyc
-                    for path, pyc in there.compile(bytecode.items(entries))
+                    for path, pyc in there.compile(bytecode.items(bytecode.sources(entries)))
                     if pyc is not None
                 }
                 assert made_there == {entry.path: contents(entry) for entry in made_here}

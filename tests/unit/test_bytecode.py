@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from taskimage.transform.bytecode import items, pack, pyc_path, unpack
+from taskimage.transform.bytecode import items, pack, pyc_path, sources, unpack
 from taskimage.transform.entry import Deflated, Entry
 
 SITE = "opt/venv/lib/python3.11/site-packages"
@@ -33,12 +33,12 @@ SITE = "opt/venv/lib/python3.11/site-packages"
     ],
 )
 def test_what_may_be_imported_is_compiled_and_tests_are_not(path: str, compiled: bool) -> None:  # noqa: FBT001
-    assert bool(list(items([Entry.file(path, b"x")]))) == compiled
+    assert bool(sources([Entry.file(path, b"x")])) == compiled
 
 
 def test_items_are_absolute_paths_and_bytes() -> None:
     entries = [Entry.directory(SITE), Entry.symlink(f"{SITE}/b.py", "a.py"), Entry.file(f"{SITE}/a.py", b"x")]
-    assert list(items(entries)) == [(f"/{SITE}/a.py", b"x")]
+    assert list(items(sources(entries))) == [(f"/{SITE}/a.py", b"x")]
 
 
 @pytest.mark.parametrize(

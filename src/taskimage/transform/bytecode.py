@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 from taskimage.transform.entry import Entry
 from taskimage.transform.gzipmember import LEVEL
 
-__all__ = ["RECIPE", "items", "pack", "pyc_path", "unpack"]
+__all__ = ["RECIPE", "items", "pack", "pyc_path", "sources", "unpack"]
 
 RECIPE: Final = 2
 """Moves whenever the same source and interpreter would give other bytes: part of the key of every archive."""
@@ -26,15 +26,9 @@ _TESTS = re.compile(r"/tests/|(?:^|/)lib/python3(?:\.\d+)?/test/")
 _LARGEST = 8 << 20
 
 
-def items(entries: Iterable[Entry]) -> Iterator[tuple[str, bytes]]:
-    """The sources among ``entries`` that are compiled, as (path in the image, bytes), the path absolute.
-
-    Those are what Python may import from below ``lib/pythonX.Y``, apart from tests.
-    """
-    for entry in entries:
-        if entry.body is not None and _is_compiled(entry):
-            with entry.body.open() as stream:
-                yield f"/{entry.path}", stream.read()
+def sources(entries: Iterable[Entry]) -> list[Entry]:
+    """The files that are compiled: what Python may import from below ``lib/pythonX.Y``, apart from tests."""
+    return [entry for entry in entries if entry.body is not None and _is_compiled(entry)]
 
 
 def _is_compiled(entry: Entry) -> bool:
@@ -42,6 +36,14 @@ def _is_compiled(entry: Entry) -> bool:
     if not path.endswith(".py") or entry.size > _LARGEST:
         return False
     return bool(_IMPORTABLE.search(path)) and not _TESTS.search(path)
+
+
+def items(files: Iterable[Entry]) -> Iterator[tuple[str, bytes]]:
+    """``files`` as (path in the image, bytes), the path absolute."""
+    for file in files:
+        if file.body is not None:
+            with file.body.open() as stream:
+                yield f"/{file.path}", stream.read()
 
 
 def pyc_path(source: str, python: str) -> str:

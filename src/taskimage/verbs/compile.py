@@ -80,7 +80,7 @@ class Bytecode(contextlib.ExitStack):
     def _compiled(
         self,
         inputs: Sequence[WheelPin | CondaPin | DebPin | PythonPin],
-        sources: Callable[[], Iterable[Entry]],
+        entries: Callable[[], Iterable[Entry]],
     ) -> tuple[Entry, ...]:
         python = self._lock.python
         digests = [str(pin.digest) for pin in inputs]
@@ -89,8 +89,10 @@ class Bytecode(contextlib.ExitStack):
         store = self._tools.store
         path = store.home / "bytecode" / f"{key.hex}.zip"
         if self._anew or not path.exists():
-            weight = sum(pin.size for pin in inputs)
-            compiled = self._compiler().compile(bytecode.items(sources()), weight=weight)
+            sources = bytecode.sources(entries())
+            # Those that take longest come first, so that none is left to run alone at the end.
+            weight = sum(source.size for source in sources)
+            compiled = self._compiler().compile(bytecode.items(sources), weight=weight)
             store.write_file(path, bytecode.pack(compiled, python=python.minor))
         return bytecode.unpack(lambda: cast("BinaryIO", path.open("rb")), where=str(path))
 
