@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Mapping
 from typing import Final
 
@@ -67,7 +68,8 @@ def _block(
             b" " * 8, kind, target, b"ustar", b"00", b"", b"", b"%07o" % 0, b"%07o" % 0, prefix,
         )
     )  # fmt: skip
-    block[148:156] = b"%06o\0 " % sum(block)
+    # The sum of the bytes is the low half of Adler-32, less one, as long as it is below 65521 (RFC 1950, section 9).
+    block[148:156] = b"%06o\0 " % ((zlib.adler32(block) & 0xFFFF) - 1)
     return bytes(block)
 
 
