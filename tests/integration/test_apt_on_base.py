@@ -38,7 +38,7 @@ from taskimage.transform.deb import Deb, read_deb
 from taskimage.transform.deb.layout import Layout
 from taskimage.transform.effects.emulation import Effects, effects, effects_before
 from taskimage.transform.entry import Entry
-from taskimage.verbs.layerfile import written
+from taskimage.transform.layer import arranged
 from taskimage.verbs.scripts import Scripts
 from taskimage.verbs.tools import Tools
 
@@ -222,10 +222,8 @@ def run_scripts(store: Store, below: Base, debs: Sequence[Deb], made: Effects) -
         stopped=lambda: False,
     )
     there = {entry.path for entries in (below.entries, *(deb.entries for deb in debs)) for entry in entries}
-    with store.temporary_directory() as folder:
-        base = written(Path(folder, "base"), [below.entries])
-        with scripts.run([base], there, made.entries) as entries:
-            yield entries
+    with scripts.run([arranged([below.entries])], there, made.entries) as entries:
+        yield entries
 
 
 def install_with_apt(base: Path, root: Path, names: Sequence[str]) -> None:

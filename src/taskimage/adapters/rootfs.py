@@ -1,4 +1,4 @@
-"""Root file systems: layers applied in order into a folder, as whoever calls, root or not.
+"""Root file systems: layers, of blobs or of entries, applied in order into a folder, as whoever calls, root or not.
 
 Nothing is trusted and nothing leaves the folder: names are followed through the links *inside* it, as the
 kernel would after a change of root. Owners, and set-id bits of programs, are not put on the disk, where they would
@@ -14,7 +14,9 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
@@ -22,7 +24,10 @@ from taskimage.transform.entry import Entry
 from taskimage.transform.links import followed
 from taskimage.transform.unpack import Change, Opaque, Whiteout, layer_changes
 
-__all__ = ["Owned", "Owners", "inside", "unpack"]
+__all__ = ["Owned", "Owners", "Unpackable", "inside", "unpack"]
+
+Unpackable: TypeAlias = tuple[Path, Digest] | list[Entry]
+"""A layer: the file of a blob and its digest, or the entries of one that is no blob, in a layer's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +88,13 @@ def _everything(_path: str) -> bool:
 
 
 def unpack(
-    layers: Iterable[tuple[Path, Digest]],
+    layers: Iterable[Unpackable],
     root: Path,
     *,
     wanted: Callable[[str], bool] = _everything,
     owned: bool = False,
 ) -> Owners:
-    """Apply ``layers``, blobs and their digests with the lowest first, to the empty folder ``root``.
+    """Apply ``layers``, the lowest first, to the empty folder ``root``.
 
     Folders are kept traversable and files readable for the caller, who stands for every owner. Of files only
     those with a ``wanted`` path are written, and those that they are hard links of; folders and links all are.
@@ -101,9 +106,12 @@ def unpack(
     """
     root.chmod(0o755)
     owners = Owners({"": Owned(0o755, 0, 0)})
-    for path, digest in layers:
-        _check(path, digest)
-        _Layer(root, owners, str(digest), wanted).apply(path)
+    for layer in layers:
+        if isinstance(layer, list):
+            _Layer(root, owners, "", wanted).apply(partial(iter, layer))
+        else:
+            _check(*layer)
+            _Layer(root, owners, str(layer[1]), wanted).apply(partial(_changes, *layer))
     everyone = owned and os.geteuid() == 0
     for path_, owner in sorted(owners.files.items() if owned else ()):
         place = root / path_
@@ -130,14 +138,14 @@ class _Layer:
         self._made: set[str] = set()  # what this layer brought, which its own whiteouts leave alone
         self._parents: dict[str, str] = {}
 
-    def apply(self, path: Path) -> None:
+    def apply(self, changes: Callable[[], Iterator[Change]]) -> None:
         if self._wanted is not _everything:
             self._linked = {
                 change.target
-                for change in self._changes(path)
+                for change in changes()
                 if isinstance(change, Entry) and change.kind == "hardlink" and self._wanted(change.path)
             }
-        for change in self._changes(path):
+        for change in changes():
             match change:
                 case Whiteout(path_):
                     self._hide(self._place(path_))
@@ -145,10 +153,6 @@ class _Layer:
                     self._hide_below(inside(self._root, path_))
                 case Entry():
                     self._put(change)
-
-    def _changes(self, path: Path) -> Iterator[Change]:
-        with path.open("rb") as stream:
-            yield from layer_changes(stream, compressed_size=path.stat().st_size, where=self._where)
 
     # -- what an entry does ----------------------------------------------------------------------------
 
@@ -243,6 +247,11 @@ class _Layer:
             return
         for child in sorted(target.iterdir()):
             self._hide(f"{folder}/{child.name}" if folder else child.name)
+
+
+def _changes(path: Path, digest: Digest) -> Iterator[Change]:
+    with path.open("rb") as stream:
+        yield from layer_changes(stream, compressed_size=path.stat().st_size, where=str(digest))
 
 
 def _write(entry: Entry, target: Path) -> None:

@@ -26,7 +26,7 @@ from taskimage.transform.entry import Body, Deflated, Entry, folders_of, same_co
 from taskimage.transform.gzipmember import GZIP_HEADER, gzip_member
 from taskimage.transform.tarheader import BLOCK, tar_header
 
-__all__ = ["FORMAT", "write_layer"]
+__all__ = ["FORMAT", "arranged", "write_layer"]
 
 FORMAT: Final = 2
 """Moves whenever the bytes of a layer made from the same entries would: part of every layer's key."""
@@ -49,15 +49,13 @@ def write_layer(fragments: Iterable[Sequence[Entry]], write: Callable[[bytes], o
         IntegrityError: A deflated body is not what its archive stated.
     """
     writer = _Writer(write)
-    directories, rest = _arranged(fragments)
-    for entry in directories:
-        writer.add(entry)
-    for entry in rest:
+    for entry in arranged(fragments):
         writer.add(entry)
     return writer.finish()
 
 
-def _arranged(fragments: Iterable[Sequence[Entry]]) -> tuple[list[Entry], list[Entry]]:
+def arranged(fragments: Iterable[Sequence[Entry]]) -> list[Entry]:
+    """The entries of a layer of ``fragments``, in its order. Raises CannotBuild as `write_layer` does."""
     directories: dict[str, Entry] = {}
     others: dict[str, Entry] = {}
     for fragment in fragments:
@@ -73,7 +71,7 @@ def _arranged(fragments: Iterable[Sequence[Entry]]) -> tuple[list[Entry], list[E
         directories[path] = Entry.directory(path, *MODES[path])
     if clash := directories.keys() & others.keys():
         raise CannotBuild(f"one input has a directory and another a file at {min(clash)!r}")
-    return [directories[path] for path in sorted(directories)], list(others.values())
+    return [*(directories[path] for path in sorted(directories)), *others.values()]
 
 
 def _new(entry: Entry, known: Entry | None) -> bool:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from taskimage.adapters.changes import changes, is_kept
-from taskimage.adapters.rootfs import Owners, inside, unpack
+from taskimage.adapters.rootfs import Owners, Unpackable, inside, unpack
 from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume, captured, find_sandbox, name_service
 from taskimage.adapters.specfiles import host_linux
-from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import Platform
 from taskimage.transform.entry import Entry
@@ -93,18 +92,13 @@ class Administration:
 
 
 @contextlib.contextmanager
-def administer(
-    tools: Tools, sandbox: Sandbox, layers: Callable[[Path], Iterable[tuple[Path, Digest]]]
-) -> Iterator[Administration]:
-    """An image to be administered, until the block ends; ``layers`` are its, the lowest first, with their digests.
-
-    They are asked for with a folder that they may be written to.
-    """
+def administer(tools: Tools, sandbox: Sandbox, layers: Iterable[Unpackable]) -> Iterator[Administration]:
+    """An image to be administered, until the block ends; ``layers`` are its, the lowest first."""
     store = tools.store
     with store.explained(), store.temporary_directory() as name:
         folder = Path(name)
         root, scratch = folder / "before", folder / "scratch"
         root.mkdir()
         scratch.mkdir()
-        owners = unpack(layers(folder), root, owned=True)
+        owners = unpack(layers, root, owned=True)
         yield Administration(sandbox=sandbox, root=root, owners=owners, folder=folder, scratch=scratch)

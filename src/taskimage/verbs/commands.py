@@ -83,7 +83,7 @@ class Commands:
         tell, spec = self.tools.listener, self.spec
         count = counted(len(spec.commands or ()), "command")
         tell(Started("commands", f"Running {count}"))
-        with administer(self.tools, self.sandbox, lambda _: below) as image:
+        with administer(self.tools, self.sandbox, below) as image:
             ended, said, changed = image.run(
                 ["/bin/sh", "-c", _script(spec.commands or ())],
                 environment_of_commands(env=spec.env, base=base),

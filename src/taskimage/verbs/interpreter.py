@@ -13,7 +13,6 @@ from taskimage.transform.deb.layout import MERGED
 from taskimage.transform.entry import Entry
 from taskimage.verbs.base import Base
 from taskimage.verbs.inputs import Inputs
-from taskimage.verbs.layerfile import written
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Interpreter"]
@@ -49,20 +48,21 @@ class Interpreter:
 
     def _of_image(self, manifest: Digest, own: Sequence[PythonPin | CondaPin]) -> Path:
         from taskimage.adapters.bytecode import is_needed
-        from taskimage.adapters.rootfs import unpack
+        from taskimage.adapters.rootfs import Unpackable, unpack
+        from taskimage.transform.layer import arranged
 
         python = self._lock.python
 
         def fill(root: Path) -> None:
-            layers = [*self._base.blobs()] if self._base else []
-            if own:
-                layers.append(written(root.with_name("layer"), [self._entries(pin) for pin in own]))
+            layers: list[Unpackable] = [*self._base.blobs()] if self._base else []
+            layers.append(arranged(self._entries(pin) for pin in own))
             unpack(layers, root, wanted=lambda path: is_needed(path, python.executable))
 
         return self._kept(_key(image=str(manifest), path=python.executable, **_identity(own)), fill)
 
     def _of_packages(self, own: Sequence[PythonPin | CondaPin]) -> Path:
         from taskimage.adapters.rootfs import unpack
+        from taskimage.transform.layer import arranged
 
         debs = self._minimal()
 
@@ -70,7 +70,7 @@ class Interpreter:
             fragments: list[Sequence[Entry]] = [deb.entries for deb in self._inputs.debs(debs)]
             fragments.append([Entry.symlink(name, f"usr/{name}") for name in MERGED])
             fragments += [self._entries(pin) for pin in own]
-            unpack([written(root.with_name("layer"), fragments)], root)
+            unpack([arranged(fragments)], root)
 
         return self._kept(_key(debs=[str(pin.digest) for pin in debs], **_identity(own)), fill)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from taskimage.adapters.changes import is_kept
+from taskimage.adapters.rootfs import Unpackable
 from taskimage.adapters.sandbox import Ended, Volume
-from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Done, Started, counted
 from taskimage.model.oci import Platform
@@ -28,9 +28,9 @@ from taskimage.transform.effects.dpkg import ADMIN, record_name
 from taskimage.transform.effects.leftout import is_left_out
 from taskimage.transform.effects.scripts import Unhandled
 from taskimage.transform.entry import Entry, folders_of
+from taskimage.transform.layer import arranged
 from taskimage.transform.whiteout import WHITEOUT
 from taskimage.verbs.administration import administer, sandbox_for
-from taskimage.verbs.layerfile import written
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Scripts", "merged"]
@@ -72,12 +72,12 @@ class Scripts:
 
     @contextlib.contextmanager
     def run(
-        self, below: Sequence[tuple[Path, Digest]], there: Collection[str], made: Sequence[Entry]
+        self, below: Sequence[Unpackable], there: Collection[str], made: Sequence[Entry]
     ) -> Iterator[tuple[Entry, ...]]:
         """What lies above the packages once the scripts have run; the bytes are there until the block ends.
 
         Args:
-            below: The blobs of a base image, the lowest first, and their digests.
+            below: The layers of a base image, the lowest first.
             there: The paths that the base and the packages have.
             made: What lies above them before.
 
@@ -89,10 +89,8 @@ class Scripts:
         except CannotBuild as error:
             raise self._error(f"cannot be run here: {error.message}", error.hint) from error
 
-        def layers(folder: Path) -> Iterator[tuple[Path, Digest]]:
-            yield from below
-            for number, entries in enumerate((*(deb.entries for deb in self.debs), made)):
-                yield written(folder / f"layer{number}", [entries])
+        layers: list[Unpackable] = [*below]
+        layers += [arranged([entries]) for entries in (*(deb.entries for deb in self.debs), made)]
 
         names = counted(len(self._packages), "package")
         self.tools.listener(Started("scripts", f"Running the maintainer scripts of {names}"))
