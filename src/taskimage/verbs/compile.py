@@ -6,6 +6,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.model.digest import Digest
@@ -77,24 +78,32 @@ class Bytecode(contextlib.ExitStack):
 
         return self._compiled(pins, lambda: byte_compiled(self._inputs.debs(pins)))
 
+    def begin(self, pins: Iterable[WheelPin]) -> None:
+        """Start the interpreter, if something of ``pins`` has to be compiled: it takes as long as to fetch a wheel."""
+        if self._anew or not all(self._archive([pin]).exists() for pin in pins):
+            self._compiler()
+
     def _compiled(
         self,
         inputs: Sequence[WheelPin | CondaPin | DebPin | PythonPin],
         entries: Callable[[], Iterable[Entry]],
     ) -> tuple[Entry, ...]:
-        python = self._lock.python
-        digests = [str(pin.digest) for pin in inputs]
-        document = {"inputs": digests, "python": python.version, "recipe": bytecode.RECIPE}
-        key = Digest.of(canonical_json(document))
-        store = self._tools.store
-        path = store.home / "bytecode" / f"{key.hex}.zip"
+        path = self._archive(inputs)
         if self._anew or not path.exists():
             sources = bytecode.sources(entries())
             # Those that take longest come first, so that none is left to run alone at the end.
             weight = sum(source.size for source in sources)
             compiled = self._compiler().compile(bytecode.items(sources), weight=weight)
-            store.write_file(path, bytecode.pack(compiled, python=python.minor))
+            data = bytecode.pack(compiled, python=self._lock.python.minor)
+            self._tools.store.write_file(path, data)
         return bytecode.unpack(lambda: cast("BinaryIO", path.open("rb")), where=str(path))
+
+    def _archive(self, inputs: Sequence[WheelPin | CondaPin | DebPin | PythonPin]) -> Path:
+        """Where the bytecode of ``inputs`` is kept, or would be."""
+        digests = [str(pin.digest) for pin in inputs]
+        document = {"inputs": digests, "python": self._lock.python.version, "recipe": bytecode.RECIPE}
+        key = Digest.of(canonical_json(document))
+        return self._tools.store.home / "bytecode" / f"{key.hex}.zip"
 
     def _compiler(self) -> Compiler:
         from taskimage.adapters.bytecode import Compiler

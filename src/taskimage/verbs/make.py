@@ -70,7 +70,11 @@ class Maker(contextlib.ExitStack):
         once: tuple[WheelPin | CondaPin, ...] = (*plan.wheels, *plan.conda)
         try:
             with _advised():
-                self._inputs.fetch(plan.debs, plan.wheels, python, conda=plan.conda, asked=asked)
+                fetch = partial(
+                    self._inputs.fetch, plan.debs, plan.wheels, python, conda=plan.conda, asked=asked
+                )
+                begin = [partial(self._compiler.begin, plan.wheels)] if self._compiler and plan.wheels else []
+                Crew.run(lambda job: job(), [fetch, *begin])
                 note_names(self._tools, self._inputs, once)
                 return write(self._tools, plan, self._fragments(plan))
         finally:
