@@ -18,7 +18,10 @@ from taskimage.model.spec.problem import Key
 if TYPE_CHECKING:
     from taskimage.model.spec.installoptions import InstallOptions
 
-__all__ = ["FIELDS", "ImageSpec", "Origin"]
+__all__ = ["FIELDS", "MAX_BYTES", "ImageSpec", "Origin"]
+
+# Of its file: a spec is a page of text; what is larger is something else.
+MAX_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
