@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from taskimage.adapters.specfiles.checkedfile import Hasher, read_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.specfiles.loadedspec import LoadedSpec, lock_path, same
-from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.thispython import loaded_files
 from taskimage.adapters.witness import is_there
 from taskimage.model.errors import BadInput, NotFound, TaskImageError, WrongType
@@ -27,6 +26,9 @@ from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.problem import Key, dotted
 from taskimage.model.spec.tag import FileDigests, image_name, spec_tag
 from taskimage.transform.source import SourceTree, merge
+
+if TYPE_CHECKING:
+    from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 
 __all__ = [
     "LoadedSpec",
@@ -183,6 +185,7 @@ class _Reading:
         name = self.spec.requirements
         if not name:
             return ()
+        from taskimage.adapters.specfiles.requirementsfile import read_requirements
 
         def read(folder: Path) -> tuple[RequirementsFile, ...]:
             path = folder / name
