@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
 from taskimage.adapters.images.store import StoreTarget
@@ -258,8 +258,7 @@ class Content:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Begun:
+class _Begun(NamedTuple):
     """The image for one platform, while its layers are being made."""
 
     planned: Planned

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from taskimage.model.spec.problem import Key, SpecProblem
 
@@ -29,8 +28,7 @@ __all__ = [
 Problems: TypeAlias = Iterator[SpecProblem]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A check, and the same as JSON Schema 2020-12 as far as that can say it: never stricter than the check."""
 
     problems: Callable[[Key, Any], Problems]
