@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import NamedTuple
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
@@ -157,7 +156,8 @@ def together(images: Sequence[BuiltImage], *, annotations: Mapping[str, str]) ->
     return Assembled(root=RawManifest(INDEX, index.to_json()), images=tuple(images))
 
 
-class _Below(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Below:
     """What a base brings into the documents of an image."""
 
     layers: tuple[Descriptor, ...] = ()

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
 from taskimage.adapters.images.store import StoreTarget
@@ -258,7 +258,8 @@ class Content:
         )
 
 
-class _Begun(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Begun:
     """The image for one platform, while its layers are being made."""
 
     planned: Planned

@@ -19,6 +19,7 @@ import posixpath
 import stat
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, hash_file, open_checked
@@ -32,23 +33,23 @@ from taskimage.transform.source import SourceFile, SourceTree
 __all__ = ["TreeReader"]
 
 
+@dataclass(frozen=True, slots=True)
 class TreeReader:
     """Reads what is below ``folder``, where a spec's relative paths start.
 
     ``md5`` takes in what flytekit's digest takes in; ``leave_out`` has real paths that are never copied.
     """
 
-    def __init__(self, folder: Path, md5: Hasher, leave_out: AbstractSet[str] = frozenset()) -> None:
-        self.md5 = md5
-        self._root = folder
-        self._leave_out = leave_out
-        self._known: dict[str, tuple[int, Digest]] = {}
+    folder: Path
+    md5: Hasher
+    leave_out: AbstractSet[str] = frozenset()
+    _known: dict[str, tuple[int, Digest]] = field(default_factory=dict, init=False)
 
     def copy(self, name: str) -> SourceTree:
         """The file or folder ``name``, at the same path below ``/root``: one item of a spec's ``copy``."""
-        top = self._root / name
+        top = self.folder / name
         target = PurePosixPath(name).as_posix()
-        bounds = (os.path.realpath(self._root),)
+        bounds = (os.path.realpath(self.folder),)
         if not top.is_dir():
             self._digest(str(top), posixpath.basename(name))
             return SourceTree.of(self._files([(target, _checked_link(str(top), bounds))]))
@@ -63,7 +64,7 @@ class TreeReader:
 
         top = self._folder(name)
         rules = IgnoreRules.read(top)
-        bounds = (os.path.realpath(self._root), os.path.realpath(top))
+        bounds = (os.path.realpath(self.folder), os.path.realpath(top))
         # flytekit compares its rules with the path as a walk of `name` gives it: relative to the working
         # directory when `name` is. What its digest tells of is decided so; of that, only what the rules
         # leave in when they are read as they are meant is copied.
@@ -93,7 +94,7 @@ class TreeReader:
         )
 
     def _folder(self, name: str) -> Path:
-        top = self._root / name
+        top = self.folder / name
         if not top.is_dir():
             raise BadInput("source_root is not a folder", where=str(top))
         return top
@@ -109,7 +110,7 @@ class TreeReader:
 
     def _files(self, found: list[tuple[str, str]]) -> Iterator[SourceFile]:
         for target, path in found:
-            if path in self._leave_out:
+            if path in self.leave_out:
                 continue
             _encoded(target, path)
             size, digest = self._known.get(path) or hash_file(path)

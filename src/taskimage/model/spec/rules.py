@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from taskimage.model.spec.problem import Key, SpecProblem
 
@@ -28,7 +29,8 @@ __all__ = [
 Problems: TypeAlias = Iterator[SpecProblem]
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rule:
     """A check, and the same as JSON Schema 2020-12 as far as that can say it: never stricter than the check."""
 
     problems: Callable[[Key, Any], Problems]
