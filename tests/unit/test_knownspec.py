@@ -35,6 +35,13 @@ def known(tmp_path: Path) -> KnownSpecs:
     return KnownSpecs(Store(tmp_path / "home"))
 
 
+def remembered(known: KnownSpecs, data: bytes) -> ImageSpec:
+    """The spec that ``data`` holds, which is known from now on."""
+    spec, _ = known.read(data, path="image.yaml")
+    known.keep()
+    return spec
+
+
 def records(home: Path) -> list[Path]:
     return sorted((home / "records" / "specs").glob("*"))
 
@@ -75,7 +82,7 @@ def test_what_no_file_holds_has_no_record() -> None:
 def test_a_spec_is_remembered_by_the_bytes_of_its_file_whatever_that_is_called(
     known: KnownSpecs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec, _ = known.read(ODD, path="one.yaml")
+    spec = remembered(known, ODD)
     monkeypatch.setattr("taskimage.model.spec.reading.read_spec", lambda *_, **__: pytest.fail("read again"))
     again, warnings = known.read(ODD, path="two.yaml")
     assert (again, warnings) == (spec, ())
@@ -84,7 +91,7 @@ def test_a_spec_is_remembered_by_the_bytes_of_its_file_whatever_that_is_called(
 
 
 def test_what_is_remembered_is_for_its_owner_s_eyes(known: KnownSpecs, tmp_path: Path) -> None:
-    known.read(ODD, path="image.yaml")
+    remembered(known, ODD)
     (record,) = records(tmp_path / "home")
     assert record.stat().st_mode & 0o777 == 0o600
 
@@ -93,16 +100,17 @@ def test_what_is_remembered_is_for_its_owner_s_eyes(known: KnownSpecs, tmp_path:
     "spoilt", [b"", b"[]", b'{"values": 1}', b'{"values": {"name": "-"}, "places": [], "read": {}}']
 )
 def test_a_spoilt_record_is_none(known: KnownSpecs, tmp_path: Path, spoilt: bytes) -> None:
-    spec, _ = known.read(ODD, path="image.yaml")
+    spec = remembered(known, ODD)
     (record,) = records(tmp_path / "home")
     record.write_bytes(spoilt)
-    again, _ = known.read(ODD, path="image.yaml")
+    again = remembered(known, ODD)
     assert shown(again) == shown(spec)
     assert shown(loads(record.read_bytes(), path="image.yaml")) == shown(spec)
 
 
 def test_a_spec_that_is_warned_of_is_read_and_warned_of_each_time(known: KnownSpecs, tmp_path: Path) -> None:
     first, second = (known.read(b"env: {A: 1.10}", path="image.yaml")[1] for _ in range(2))
+    known.keep()
     assert first == second != ()
     assert records(tmp_path / "home") == []
 
@@ -112,17 +120,28 @@ def test_a_spec_with_problems_is_not_remembered(known: KnownSpecs, tmp_path: Pat
         with pytest.raises(InvalidSpec) as caught:
             known.read(b"name: demo\nnmae: x\n", path="image.yaml")
         assert [(problem.line, problem.column) for problem in caught.value.problems] == [(2, 1)]
+    known.keep()
     assert records(tmp_path / "home") == []
 
 
 def test_a_store_that_cannot_be_used_does_not_keep_a_spec_from_being_read(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
-    assert KnownSpecs(Store(tmp_path / "home")).read(ODD, path="image.yaml")[0].name == "demo"
+    assert remembered(KnownSpecs(Store(tmp_path / "home")), ODD).name == "demo"
 
 
 def test_an_error_has_the_same_place_when_the_spec_is_known(case: Case) -> None:
-    case.spec(copy=["missing"])
-    first = case.fails(3)
+    (case.folder / "tasks.py").write_text("1")
+    case.spec(copy=["tasks.py"])
+    case.build()
     assert len(records(case.home)) == 1
-    assert case.fails(3) == first
-    assert f"{case.spec_path}:" in first
+    (case.folder / "tasks.py").unlink()
+    said = case.fails(3)
+    assert f"{case.spec_path}:" in said
+    case.use_another_store()
+    assert case.fails(3) == said
+
+
+def test_a_spec_whose_build_is_refused_is_not_remembered(case: Case) -> None:
+    case.spec(copy=["missing"])
+    case.fails(3)
+    assert records(case.home) == []

@@ -18,11 +18,13 @@ __all__ = ["KnownSpecs"]
 class KnownSpecs:
     """What ``store`` remembers of the specs that were read, by the bytes of their files.
 
-    A spec is remembered when there was nothing to say about how it was read.
+    A spec is remembered where there was nothing to say about how it was read, and when its image is there: a command
+    that is refused leaves no trace.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._new: dict[Path, ImageSpec] = {}
 
     def read(self, data: bytes, *, path: str) -> tuple[ImageSpec, tuple[Warned, ...]]:
         """The spec that the YAML text ``data`` holds, and warnings. Raises InvalidSpec as `read_spec` does."""
@@ -33,11 +35,19 @@ class KnownSpecs:
         from taskimage.model.spec.reading import read_spec
 
         spec, warnings = read_spec(data, path=path)
-        if not warnings and (text := dumps(spec)) is not None:
-            with contextlib.suppress(TaskImageError):  # whoever needs the store says what is wrong with it
-                # For its owner's eyes, as the file may be.
-                self._store.write_file(kept, text.encode(), private=True, durable=False)
+        if not warnings:
+            self._new[kept] = spec
         return spec, warnings
+
+    def keep(self) -> None:
+        """Remember what was read with this and not known."""
+        for path, spec in self._new.items():
+            if (text := dumps(spec)) is not None:
+                with contextlib.suppress(
+                    TaskImageError
+                ):  # the image is there, whether or not the store's disk is full
+                    # For its owner's eyes, as the file may be.
+                    self._store.write_file(path, text.encode(), private=True, durable=False)
 
     def _path(self, data: bytes) -> Path:
         key = hashlib.sha256(b"%d\n" % FORMAT + data)
