@@ -43,9 +43,8 @@ class KnownSpecs:
         """Remember what was read with this and not known."""
         for path, spec in self._new.items():
             if (text := dumps(spec)) is not None:
-                with contextlib.suppress(
-                    TaskImageError
-                ):  # the image is there, whether or not the store's disk is full
+                # The image is there, whether or not the store's disk is full.
+                with contextlib.suppress(TaskImageError):
                     # For its owner's eyes, as the file may be.
                     self._store.write_file(path, text.encode(), private=True, durable=False)
 
