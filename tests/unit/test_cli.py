@@ -230,3 +230,13 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_process_does_not_look_for_garbage_among_what_it_imports() -> None:
+    program = (
+        "import gc, sys; from taskimage.__main__ import run; sys.argv = ['taskimage', 'parse', 'a:v1']; "
+        "began = []; gc.callbacks.append(lambda phase, info: began.append(phase)); code = run(); gc.callbacks.clear(); "
+        "print(code, began, gc.get_freeze_count() > len(gc.get_objects()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 [] True"

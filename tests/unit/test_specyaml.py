@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taskimage.model.errors import InvalidSpec
-from taskimage.model.spec import FIELDS, ImageSpec
+from taskimage.model.spec import FIELDS, MAX_BYTES, ImageSpec
 from taskimage.model.spec.reading import read_spec
 from taskimage.model.spec.served import unserved
-from taskimage.model.spec.yamltext import MAX_BYTES
 
 
 def read(text: str | bytes) -> ImageSpec:

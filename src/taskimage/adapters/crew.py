@@ -109,6 +109,8 @@ class Crew:
 
     def _begin(self, work: Callable[[T], object], todo: deque[T]) -> None:
         for _ in range(min(self.SIZE, len(todo))):
+            if not todo:  # the first have done everything meanwhile
+                break
             # What the caller looks on with, its threads look on with too.
             labour = partial(copy_context().run, self._labour, work, todo)
             threading.Thread(target=labour, daemon=True).start()

@@ -15,7 +15,6 @@ LEVEL: Final = 1
 def gzip_member(data: bytes | bytearray | memoryview) -> bytes:
     """``data``, compressed, as a member of its own."""
     import deflate
-    from isal import isal_zlib
 
-    trailer = struct.pack("<II", isal_zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    trailer = struct.pack("<II", deflate.crc32(data), len(data) & 0xFFFFFFFF)
     return GZIP_HEADER + bytes(deflate.deflate_compress(bytes(data), LEVEL)) + trailer

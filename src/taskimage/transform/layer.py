@@ -87,11 +87,7 @@ class _Writer:
     """Puts tar blocks into gzip members, and hashes the tar."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        from isal import igzip_lib, isal_zlib
-
         self._write = write
-        self._crc = isal_zlib.crc32
-        self._igzip = igzip_lib
         self._tar = hashlib.sha256()
         self._plain = bytearray()
 
@@ -125,9 +121,12 @@ class _Writer:
             raise IntegrityError(f"{path!r} has {size} bytes, {body.size} were announced")
 
     def _reuse(self, path: str, body: Deflated) -> None:
+        # Not on top: copied files, which change most, have no use for it.
+        from isal import igzip_lib, isal_zlib
+
         self._flush()
         self._write(GZIP_HEADER)
-        inflater = self._igzip.IgzipDecompressor(flag=self._igzip.DECOMP_DEFLATE)
+        inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
         size = crc = compressed = 0
         try:
             with body.open_deflated() as stream:
@@ -137,12 +136,12 @@ class _Writer:
                     data = inflater.decompress(chunk, _CHUNK)
                     while data:
                         size += len(data)
-                        crc = self._crc(data, crc)
+                        crc = isal_zlib.crc32(data, crc)
                         self._tar.update(data)
                         if size > body.size or inflater.eof:
                             break
                         data = b"" if inflater.needs_input else inflater.decompress(b"", _CHUNK)
-        except self._igzip.error as error:  # type: ignore[misc]
+        except igzip_lib.error as error:  # type: ignore[misc]
             raise IntegrityError(f"{path!r} is not a DEFLATE stream: {error}", where=body.where) from error
         whole = inflater.eof and not inflater.unused_data and compressed == body.compressed_size
         if not whole or size != body.size or crc != body.crc32:

@@ -14,6 +14,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeVar
 
 from taskimage.model.digest import Digest
@@ -44,7 +45,7 @@ HUGE: Final = 8 * _MIB
 _Pin = TypeVar("_Pin", bound=DebPin | CondaPin | WheelPin)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, since it keeps its key
 class LayerPlan:
     """One layer to be: what kind of input it holds, and everything that its bytes depend on."""
 
@@ -70,7 +71,7 @@ class LayerPlan:
         """Its inputs that are packages."""
         return self.debs + self.conda + self.wheels
 
-    @property
+    @cached_property
     def key(self) -> Digest:
         """The key of the layer's inputs: equal keys mean equal layers, on any machine."""
         inputs = {

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from taskimage.adapters.images.blob import Blob, FileBlob
 from taskimage.adapters.images.store import StoreTarget
-from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, NotAllowed, NotFound
 from taskimage.model.oci import Descriptor, Platform, RawManifest
@@ -32,6 +31,7 @@ from taskimage.verbs.tools import Tools
 from taskimage.verbs.workshop import Workshop
 
 if TYPE_CHECKING:
+    from taskimage.adapters.specfiles.asked import Asked
     from taskimage.verbs.base import Base
     from taskimage.verbs.commands import Commands
     from taskimage.verbs.destination import Destination
@@ -157,7 +157,7 @@ class Content:
             tools=self._tools,
             workshop=self._workshop,
             recipe=self._recipe(planned),
-            asked=self._asked(planned.spec),
+            asked=partial(self._asked, planned.spec),
             source=self._prepared.order.files.source,
             destination=self._destination,
             anew=self._anew,
@@ -219,6 +219,8 @@ class Content:
                 check_overlaps(self._tools, inputs, lock.wheels)
 
     def _asked(self, spec: ImageSpec) -> Asked:
+        from taskimage.adapters.specfiles.asked import Asked
+
         return Asked.of(spec, self._prepared.order.files.requirements)
 
     def _commands(self, planned: Planned) -> Commands:

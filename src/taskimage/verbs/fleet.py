@@ -18,6 +18,7 @@ from taskimage.model.errors import TaskImageError
 from taskimage.model.events import Listener, ignore
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.build import Built, build_ordered
+from taskimage.verbs.knownspec import KnownSpecs
 from taskimage.verbs.prepare import Order, load_spec, order
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.workshop import Workshop
@@ -180,18 +181,22 @@ class _Fleet:
 
     def _built(self, spec: Path | ImageSpec) -> Built:
         wishes = self._wishes
+        known = KnownSpecs(self._tools.store)
         with self._reading:
-            tools, wanted = self._read(spec)
-        return build_ordered(
+            tools, wanted = self._read(spec, known)
+        built = build_ordered(
             tools, wanted, force=wishes.force, push=wishes.push, keep=wishes.keep, cached=wishes.cached,
             verify=wishes.verify, workshop=self._workshop,
         )  # fmt: skip
+        known.keep()
+        return built
 
-    def _read(self, spec: Path | ImageSpec) -> tuple[Tools, Order]:
+    def _read(self, spec: Path | ImageSpec, known: KnownSpecs) -> tuple[Tools, Order]:
         wishes, settings = self._wishes, self._tools.settings
         loaded = load_spec(
-            spec, root=wishes.root, platform=wishes.platform, registry=wishes.registry, settings=settings
-        )
+            spec, root=wishes.root, platform=wishes.platform, registry=wishes.registry, settings=settings,
+            read=known.read,
+        )  # fmt: skip
         tools = self._tools.also_for(loaded)
         if tools.registry_config:
             lost_sight()  # of who lets us in: a receipt is checked with the machine's own credentials

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.specfiles import (
@@ -17,7 +18,6 @@ from taskimage.adapters.specfiles import (
     requirements_of,
 )
 from taskimage.adapters.specfiles.checkedfile import read_regular
-from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.digest import Digest
 from taskimage.model.errors import NotFound
 from taskimage.model.events import Listener, Warned, ignore
@@ -27,6 +27,9 @@ from taskimage.model.lockfile import dumps, loads
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.verbs.tools import Tools
+
+if TYPE_CHECKING:
+    from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 
 __all__ = ["lock", "lock_loaded", "lock_path", "outdated", "read_lock", "wants_of", "write_lock"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
-from taskimage.adapters.specfiles import LoadedSpec, SpecFiles, collect, host_machine, load
+from taskimage.adapters.specfiles import LoadedSpec, Reader, SpecFiles, collect, host_machine, load
 from taskimage.adapters.specfiles.projectlocks import project_of
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, StaleLock
@@ -179,14 +179,15 @@ def load_spec(
     platform: str | None,
     registry: str | None,
     settings: Settings,
+    read: Reader | None = None,
 ) -> LoadedSpec:
-    """The spec of a YAML file, or a spec itself, with what the caller or else the settings decide."""
+    """The spec of a YAML file, which ``read`` reads, or a spec itself, with what the caller or else the settings decide."""
     if isinstance(path, ImageSpec):
         file = Path(path.origin.path) if path.origin else None
         project = None if file else project_of(root or Path.cwd())
         loaded = LoadedSpec(spec=path, path=file, root=root, project=project)
     else:
-        loaded = load(path, root=root)
+        loaded = load(path, root=root, read=read)
     spec = loaded.spec
     if platform is not None:
         spec = _for_platform(spec, platform)

@@ -11,7 +11,6 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskimage.adapters.crew import Crew
-from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.digest import Digest
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
@@ -21,6 +20,7 @@ from taskimage.verbs.whereabouts import Whereabouts
 
 if TYPE_CHECKING:
     from taskimage.adapters.cluster import Cluster
+    from taskimage.adapters.specfiles.asked import Asked
     from taskimage.verbs.make import Maker
 
 __all__ = ["Workshop"]

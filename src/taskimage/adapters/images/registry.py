@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from taskimage.adapters.images.arriving import Arriving
 from taskimage.adapters.images.blob import Blob, MovedBytes
 from taskimage.adapters.images.store import store_source
 from taskimage.adapters.registry import Repository
@@ -76,6 +75,7 @@ class RegistrySource:
 
     def downloading(self, descriptor: Descriptor) -> BinaryIO:
         """The blob of ``descriptor``, while it arrives, in a file that is gone when it is closed."""
+        from taskimage.adapters.images.arriving import Arriving
 
         def fetch(pending: Pending) -> None:
             with self._store.explained():

@@ -11,16 +11,17 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import network
 from taskimage.adapters.http.connections import Connections
 from taskimage.adapters.http.trust import Trust
-from taskimage.adapters.registry.challenge import Challenge, challenges
-from taskimage.adapters.registry.tokens import Scope, Token, TokenServer
 
 if TYPE_CHECKING:
     from taskimage.adapters.credentials import Credential, Found
+    from taskimage.adapters.registry.challenge import Challenge
+    from taskimage.adapters.registry.tokens import Scope, Token, TokenServer
 
 __all__ = ["Authorization"]
 
@@ -44,7 +45,9 @@ class Authorization:
         trust: Callable[[str], Trust],
     ) -> None:
         self._find = find
-        self._server = TokenServer(host, connections, trust=trust, tried=self.tried)
+        self._host = host
+        self._connections = connections
+        self._trust = trust
         self._challenge: Challenge | None = None
         self._tokens: dict[tuple[Scope, ...], Token] = {}
         self._lock = threading.Lock()
@@ -78,6 +81,8 @@ class Authorization:
         self, scopes: Sequence[Scope], told: Mapping[str, str], *, refused: Mapping[str, str]
     ) -> Mapping[str, str] | None:
         """The header to try after a 401 whose headers ``told`` something; None when it would be as before."""
+        from taskimage.adapters.registry.challenge import challenges
+
         challenge = _preferred(challenges([told.get("WWW-Authenticate", "")]))
         if challenge is None:
             return None
@@ -88,6 +93,12 @@ class Authorization:
             self._tokens.pop(tuple(scopes), None)
         header = self.header(scopes)
         return None if header == refused else header
+
+    @cached_property
+    def _server(self) -> TokenServer:
+        from taskimage.adapters.registry.tokens import TokenServer
+
+        return TokenServer(self._host, self._connections, trust=self._trust, tried=self.tried)
 
     def tried(self, repository: str) -> str:
         """Where credentials were looked for, a line for each place."""

@@ -24,11 +24,12 @@ from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.authorization import Authorization
 from taskimage.adapters.registry.endpoint import Endpoint
 from taskimage.adapters.registry.failures import Refusal
-from taskimage.adapters.registry.tokens import Scope
 from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable
 
 if TYPE_CHECKING:
     import urllib3
+
+    from taskimage.adapters.registry.tokens import Scope
 
 __all__ = ["PAUSES", "Answer", "Request", "Session"]
 

@@ -9,27 +9,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from taskimage.adapters.specfiles.checkedfile import Hasher, read_regular
 from taskimage.adapters.specfiles.filetree import TreeReader
 from taskimage.adapters.specfiles.loadedspec import LoadedSpec, lock_path, same
-from taskimage.adapters.specfiles.requirementsfile import RequirementsFile, read_requirements
 from taskimage.adapters.thispython import loaded_files
 from taskimage.adapters.witness import is_there
 from taskimage.model.errors import BadInput, NotFound, TaskImageError, WrongType
 from taskimage.model.events import Warned
 from taskimage.model.oci import Platform
 from taskimage.model.shown import shown
-from taskimage.model.spec import ImageSpec
+from taskimage.model.spec import MAX_BYTES, ImageSpec
 from taskimage.model.spec.builderoptions import NAMESPACE
 from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.problem import Key, dotted
 from taskimage.model.spec.tag import FileDigests, image_name, spec_tag
 from taskimage.transform.source import SourceTree, merge
 
+if TYPE_CHECKING:
+    from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
+
 __all__ = [
     "LoadedSpec",
+    "Reader",
     "SpecFiles",
     "collect",
     "host_linux",
@@ -41,6 +44,13 @@ __all__ = [
 ]
 
 Found = TypeVar("Found")
+
+
+class Reader(Protocol):
+    """What makes a spec of the bytes of the file ``path``, and warns of how they were read."""
+
+    def __call__(self, data: bytes, *, path: str) -> tuple[ImageSpec, tuple[Warned, ...]]:
+        """The spec and the warnings. Raises InvalidSpec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +83,8 @@ def host_linux() -> Platform:
     return Platform.parse(f"linux/{host_machine()}")
 
 
-def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpec:
-    """The spec in the YAML file ``path``.
+def load(path: str | os.PathLike[str], *, root: Path | None = None, read: Reader | None = None) -> LoadedSpec:
+    """The spec in the YAML file ``path``, of which ``read`` makes a spec, or else `read_spec`.
 
     Raises:
         NotFound: There is no such file.
@@ -82,9 +92,6 @@ def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpe
         InvalidSpec: It has problems; all of them are listed.
         WrongType: It is no path.
     """
-    from taskimage.model.spec.reading import read_spec
-    from taskimage.model.spec.yamltext import MAX_BYTES
-
     if not isinstance(path, (str, os.PathLike)):
         raise WrongType(f"cannot read a spec from {shown(path)}; wanted the path of a YAML file")
     file = Path(path)
@@ -100,8 +107,14 @@ def load(path: str | os.PathLike[str], *, root: Path | None = None) -> LoadedSpe
         raise
     if root is not None and not root.is_dir():
         raise NotFound("no such folder to take relative paths from", where=str(root))
-    spec, warnings = read_spec(data, path=str(file))
+    spec, warnings = (read or _read_spec)(data, path=str(file))
     return LoadedSpec(spec=spec, path=file, root=root, warnings=warnings)
+
+
+def _read_spec(data: bytes, *, path: str) -> tuple[ImageSpec, tuple[Warned, ...]]:
+    from taskimage.model.spec.reading import read_spec
+
+    return read_spec(data, path=path)
 
 
 def _nearest(file: Path) -> str:
@@ -172,6 +185,7 @@ class _Reading:
         name = self.spec.requirements
         if not name:
             return ()
+        from taskimage.adapters.specfiles.requirementsfile import read_requirements
 
         def read(folder: Path) -> tuple[RequirementsFile, ...]:
             path = folder / name

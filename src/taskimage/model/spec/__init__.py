@@ -18,7 +18,10 @@ from taskimage.model.spec.problem import Key
 if TYPE_CHECKING:
     from taskimage.model.spec.installoptions import InstallOptions
 
-__all__ = ["FIELDS", "ImageSpec", "Origin"]
+__all__ = ["FIELDS", "MAX_BYTES", "ImageSpec", "Origin"]
+
+# Of its file: a spec is a page of text; what is larger is something else.
+MAX_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +186,9 @@ class ImageSpec:
     @property
     def install_options(self) -> InstallOptions:
         """What ``pip_extra_args`` decides."""
-        from taskimage.model.spec.installoptions import InstallOptions
+        from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 
-        return InstallOptions.parse(self.pip_extra_args or "")
+        return InstallOptions.parse(self.pip_extra_args) if self.pip_extra_args else DEFAULTS
 
     def platform_text(self, *, machine: str) -> str:
         """``platform``, or what flytekit 1.16 takes for it on a host whose kernel calls itself ``machine``."""

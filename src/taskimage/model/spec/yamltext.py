@@ -12,12 +12,11 @@ from typing import NoReturn
 import yaml
 
 from taskimage.model.errors import InvalidSpec, Problem
+from taskimage.model.spec import MAX_BYTES
 from taskimage.model.spec.misyaml import Limit, explain
 
-__all__ = ["MAX_BYTES", "Loader", "compose", "parts", "place"]
+__all__ = ["Loader", "compose", "parts", "place"]
 
-# A spec is a page of text; what is larger is something else.
-MAX_BYTES = 256 * 1024
 _MAX_DEPTH = 32
 _MAX_NODES = 10_000
 
