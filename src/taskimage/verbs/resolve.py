@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.crew import Crew
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from taskimage.verbs.sdists import SdistBuilder
 
 __all__ = ["Resolving", "resolve"]
+
+# Seconds, the most that is waited until uv runs.
+_BEGIN = 0.5
 
 
 def resolve(
@@ -143,10 +147,25 @@ class Resolving:
         likely = likely_ground(self._tools, self._wants, self.platform, self._kept)
         if likely is None:
             return None
-        with Crew.beside(partial(self._packages_on, likely)) as found:
+        asking = threading.Event()
+
+        def packages() -> Resolution:
+            try:
+                return self._packages_on(likely, asking.set)
+            finally:
+                asking.set()
+
+        with Crew.beside(packages) as found:
+            # What waits for somebody else is begun before what there is to do meanwhile.
+            asking.wait(_BEGIN)
             return found() if self.ground.footing == likely.footing else None
 
-    def _packages_on(self, ground: Ground) -> Resolution:
+    def _packages_on(self, ground: Ground, begun: Callable[[], object] | None = None) -> Resolution:
+        def meanwhile() -> None:
+            for one in (begun, self._meanwhile):
+                if one is not None:
+                    one()
+
         packages = (*self._wants.packages, *runtime_requirement(self._wants), *_installer(self._wants))
         asked = replace(Asked.of(self._spec, self._requirements), packages=packages)
         # What was chosen to go with another base says nothing about this one.
@@ -163,7 +182,7 @@ class Resolving:
                 upgrade_packages=self._upgrade_packages,
                 builder=builder,
                 unread=self._unread,
-                meanwhile=self._meanwhile,
+                meanwhile=meanwhile,
             )
 
     def _builder(
