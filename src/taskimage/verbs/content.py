@@ -166,7 +166,7 @@ class Content:
 
     def _image(self, begun: _Begun, annotations: Mapping[str, str]) -> BuiltImage:
         planned, base, known = begun.planned, begun.base, begun.known
-        made = self._workshop.wait(begun.layers)
+        made = self._workshop.wait(begun.layers, begun.making.check)
         self._check_overlaps(planned, base, made)
         layers: list[Layer] = []
         for plan in planned.plans:

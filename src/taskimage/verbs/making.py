@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.images.store import store_source
+from taskimage.model.errors import TaskImageError
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.source import SourceTree, source_entries
@@ -58,6 +59,12 @@ class Making:
         self._source = source
         self._destination = destination
         self._anew = anew
+        self._refused: TaskImageError | None = None
+
+    def check(self) -> None:
+        """Raises what kept a layer from being sent: that is this image's affair, and others may want the layer too."""
+        if self._refused is not None:
+            raise self._refused
 
     @contextlib.contextmanager
     def begun(self, plans: Sequence[LayerPlan]) -> Iterator[Mapping[LayerPlan, Future[Layer]]]:
@@ -107,7 +114,7 @@ class Making:
             later = (
                 plan.kind == "files" and self._destination and self._destination.is_later(layer.descriptor)
             )
-            if self._destination and not later:
+            if self._destination and not later and self._refused is None:
                 self._put(plan, layer, self._destination)
             return layer
         finally:
@@ -118,8 +125,11 @@ class Making:
     def _put(self, plan: LayerPlan, layer: Layer, destination: Destination) -> None:
         sent: list[int] = []
         blob = store_source(self._tools.store).blob(layer.descriptor)
-        # By a crew's thread, which is left behind when it hangs.
-        Crew.run(lambda blob: destination.put(blob, sent.append), [blob])
+        try:
+            # By a crew's thread, which is left behind when it hangs.
+            Crew.run(lambda blob: destination.put(blob, sent.append), [blob])
+        except TaskImageError as error:
+            self._refused = error
         if sent:
             self._tools.sending.came({plan.key: sum(sent)})
 

@@ -88,12 +88,13 @@ class Workshop(contextlib.ExitStack):
         future.add_done_callback(ended)
         return result
 
-    def wait(self, layers: Mapping[K, Future[Layer]]) -> dict[K, Layer]:
-        """The layers, once they are all there. Raises the first failure, without waiting for the rest."""
+    def wait(self, layers: Mapping[K, Future[Layer]], check: Callable[[], object]) -> dict[K, Layer]:
+        """The layers, once they are all there. Raises the first failure, or what ``check`` does, and waits for no more."""
         waiting = set(layers.values())
         while waiting:
             done, waiting = wait(waiting, timeout=_LOOK_UP, return_when=FIRST_EXCEPTION)
             Crew.current().check()
+            check()
             if any(future.exception() for future in done):
                 break
             if self.cluster is not None:
