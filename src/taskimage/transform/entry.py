@@ -81,15 +81,15 @@ class Deflated:
         return self.opener()
 
     def open(self) -> BinaryIO:
-        import zlib
+        from isal import igzip_lib, isal_zlib
 
         with self.opener() as stream:
-            inflater = zlib.decompressobj(-15)
+            inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
             try:
                 data = inflater.decompress(stream.read(), self.size + 1)
-            except zlib.error as error:
+            except igzip_lib.error as error:  # type: ignore[misc]
                 raise IntegrityError(f"a compressed member is damaged: {error}", where=self.where) from error
-        if len(data) != self.size or zlib.crc32(data) != self.crc32:
+        if len(data) != self.size or isal_zlib.crc32(data) != self.crc32:
             raise IntegrityError(
                 "a compressed member does not have the size and CRC that its archive states", where=self.where
             )

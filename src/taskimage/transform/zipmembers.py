@@ -243,7 +243,7 @@ def write_members(
 
     # Only what is compressed stays in memory while more comes.
     packed = sorted(
-        (path.encode(), zlib.crc32(data), len(data), bytes(deflate.deflate_compress(data, level)))
+        (path.encode(), deflate.crc32(data), len(data), bytes(deflate.deflate_compress(data, level)))
         for path, data in members
     )
     out, directory = io.BytesIO(), io.BytesIO()
