@@ -28,10 +28,10 @@ from taskimage.transform.tarheader import BLOCK, tar_header
 
 __all__ = ["FORMAT", "arranged", "write_layer"]
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Moves whenever the bytes of a layer made from the same entries would: part of every layer's key."""
 
-_MEMBER = 16 << 20  # the most that one member holds of what is compressed here, so that memory stays flat
+_MEMBER = 1 << 20  # about what one member holds of what is compressed here: more leaves the cache of a processor
 _CHUNK = 1 << 20
 _END = bytes(2 * BLOCK)
 
