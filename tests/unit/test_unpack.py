@@ -21,6 +21,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.transform import unpack as unpack_module
 from taskimage.transform.entry import Entry
+from taskimage.transform.layer import arranged, write_layer
 from taskimage.transform.unpack import Opaque, Whiteout, layer_changes
 from taskimage.transform.zstd import zstd_errors
 
@@ -104,6 +105,24 @@ def test_concatenated_gzip_members_are_one_layer(root: Path) -> None:
     (root.parent / "layer").write_bytes(data)
     unpack([(root.parent / "layer", Digest.of(data))], root)
     assert tree(root) == {"a": "one", "b": "two" * 1000}
+
+
+def test_entries_are_unpacked_as_the_layer_that_they_make(root: Path) -> None:
+    entries = [
+        Entry.file("usr/lib/x", b"one", 0o755),
+        Entry.symlink("lib", "usr/lib"),
+        Entry("bin/h", "hardlink", 0o755, target="usr/lib/x"),
+        Entry.directory("var/tmp", 0o1777),
+        Entry.file("home/f", b"two", 0o600, uid=1000, gid=1000),
+    ]
+    blob, other = bytearray(), root.with_name("other")
+    write_layer([entries], blob.extend)
+    (root.parent / "layer").write_bytes(blob)
+    other.mkdir()
+    owners = unpack([(root.parent / "layer", Digest.of(bytes(blob)))], root)
+    assert unpack([arranged([entries])], other) == owners
+    assert tree(other) == tree(root)
+    assert (other / "bin/h").samefile(other / "usr/lib/x")
 
 
 def test_an_uncompressed_layer_is_read_as_well(root: Path) -> None:

@@ -4,7 +4,7 @@
       oci/               an OCI image layout: layers, configs, manifests, index.json
       indexes/debian/    signed indexes of suites, and their lists of packages, ready to be asked
       inputs/sha256/     what was fetched: wheels, .debs, interpreters
-      records/KIND/      small JSON records, by key: layers, images, resolutions, addresses, receipts
+      records/KIND/      small JSON records, by key: layers, images, resolutions, specs, addresses, receipts
       bytecode/          what was compiled of each wheel; interpreters/ has what compiled it
       roots/             unpacked images, for running
       uv/                uv's own cache
