@@ -31,9 +31,8 @@ __all__ = ["FORMAT", "arranged", "write_layer"]
 FORMAT: Final = 3
 """Moves whenever the bytes of a layer made from the same entries would: part of every layer's key."""
 
-_MEMBER = (
-    1 << 20
-)  # the most that one member holds of what is compressed here: it stays in a processor's cache
+# The most that one member holds of what is compressed here, so that it stays in a processor's cache.
+_MEMBER = 1 << 20
 _CHUNK = 1 << 20
 _END = bytes(2 * BLOCK)
 
