@@ -435,6 +435,19 @@ def test_a_named_file_of_authorities_must_be_one(tmp_path: Path, name: str) -> N
         tls({name: str(tmp_path / "bad.pem")}, Trust())
 
 
+@pytest.mark.parametrize("text", [None, "not certificates"])
+def test_authorities_that_cannot_be_read_are_told_to_whoever_needs_them(
+    tmp_path: Path, text: str | None
+) -> None:
+    bad = tmp_path / "bad.pem"
+    if text is not None:
+        bad.write_text(text)
+    http = Http({"SSL_CERT_FILE": str(bad)})
+    http.make_ready()
+    with pytest.raises(BadInput):
+        http.get("https://127.0.0.1:1/", limit=1)
+
+
 def test_netrc_gives_a_host_its_own_entry_and_no_default(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine a.example login me password pw\ndefault login x password y\n")
     environ = {"HOME": str(tmp_path)}

@@ -39,8 +39,8 @@ class _Open:
     def __call__(self, size: int, offset: int) -> bytes:
         return os.pread(self._descriptor, size, offset)
 
-    def __del__(self) -> None:
-        os.close(self._descriptor)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self._descriptor)  # by its own name, since modules may be gone when the process ends
 
 
 def open_section(

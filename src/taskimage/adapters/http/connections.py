@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -16,7 +16,7 @@ from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import network
 from taskimage.adapters.http.answers import unreachable
 from taskimage.adapters.http.trust import DEFAULT, Trust, tls
-from taskimage.model.errors import Unreachable
+from taskimage.model.errors import BadInput, Unreachable
 
 if TYPE_CHECKING:
     import ssl
@@ -91,8 +91,8 @@ class Connections:
             yield response
 
     def make_ready(self) -> None:
-        """Load the usual authorities."""
-        with self._making:
+        """Load the usual authorities; where they cannot be read, whoever needs them is told."""
+        with self._making, suppress(BadInput):
             self._context(DEFAULT)
 
     def _manager(self, url: str, trust: Trust) -> urllib3.PoolManager:
