@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import Fetch, Http, network, redacted
 from taskimage.adapters.http.trust import Trust, tls
 from taskimage.adapters.store import Store
@@ -124,6 +125,32 @@ def wanted(url: str, body: bytes = BODY, *, size: int | None = len(BODY)) -> Fet
 def test_a_body_is_what_the_server_sent(server: Server, http: Http) -> None:
     server.plan = {"/a": [Say()]}
     assert http.get(f"{server.url}/a", limit=len(BODY)) == BODY
+
+
+def test_files_that_one_server_keeps_back_hold_up_none_of_another(
+    server: Server, other: Server, http: Http, store: Store
+) -> None:
+    bodies = [bytes([number]) * 1000 for number in range(Crew.SIZE)]
+    server.plan = {f"/{body[0]}": [Say(body=body, stall=True, cut=1), Say(body=body)] for body in bodies}
+    large = [wanted(f"{server.url}/{body[0]}", body, size=len(body)) for body in bodies]
+    waiting = threading.Thread(target=lambda: http.fetch(store, large, moved=lambda _: None))
+    waiting.start()
+    while len(server.asked) < len(bodies):
+        time.sleep(0.001)
+    other.plan = {"/small": [Say()]}
+    fetched = threading.Event()
+
+    def fetch() -> None:
+        http.fetch(store, [wanted(f"{other.url}/small")], moved=lambda _: None)
+        fetched.set()
+
+    threading.Thread(target=fetch, daemon=True).start()
+    try:
+        assert fetched.wait(10)
+    finally:
+        server.over.set()
+        waiting.join(20)
+    assert all(store.input_path(item.digest).exists() for item in large)
 
 
 def test_a_body_over_the_limit_is_refused(server: Server, http: Http) -> None:
