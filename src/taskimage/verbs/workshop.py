@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
@@ -11,6 +10,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from taskimage.adapters.crew import Crew
+from taskimage.adapters.processors import available
 from taskimage.model.digest import Digest
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
@@ -47,7 +47,7 @@ class Workshop(contextlib.ExitStack):
         self.preparing = threading.Lock()
         """Held while an image is prepared: what one resolves serves for the next."""
         # A layer is waited for, by turns, from the network, from processors, and to the network.
-        self._here: Executor = ThreadPoolExecutor(max(Crew.SIZE, 2 * (os.cpu_count() or 1)), "layer")
+        self._here: Executor = ThreadPoolExecutor(max(Crew.SIZE, 2 * available()), "layer")
         self._layers: dict[Digest, Future[Layer]] = {}
         self._makers: dict[tuple[Tools, Recipe, bool], _Shared] = {}
         self._lock = threading.Lock()
