@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from tests.case import Case
@@ -15,6 +15,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.digest import Digest
 from taskimage.model.oci import DOCKER_MANIFEST, LAYER_GZIP, MANIFEST
 from taskimage.testing import Files, MadeImage, Registry, make_image, make_index
+from taskimage.transform.base import BaseLayer, BaseTree, read_base
 
 PYTHON = b"\x7fELF\x003.11.9\0"
 LIBC = b"\0GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.\n\0"
@@ -287,6 +288,21 @@ def test_the_facts_of_a_base_are_read_once(based: Case, registry: Registry) -> N
     registry.clear_requests()
     assert based.run("lock", str(based.spec_path), "-U")[0] == 0
     assert not [one for one in registry.requests if "/blobs/" in one.path]
+
+
+def test_the_layers_of_a_base_are_read_once_for_its_facts_and_for_all_that_is_made(
+    based: Case, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its accounts are added to, for which its files are wanted once more."""
+    read: list[BaseTree] = []
+
+    def counted(layers: Iterable[BaseLayer], spool: BinaryIO) -> BaseTree:
+        read.append(read_base(layers, spool))
+        return read[-1]
+
+    monkeypatch.setattr("taskimage.transform.base.read_base", counted)
+    based.build()
+    assert len(read) == 1
 
 
 def test_without_a_registry_the_store_has_the_whole_image(based: Case, registry: Registry) -> None:

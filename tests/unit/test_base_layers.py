@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Sequence
@@ -180,6 +181,26 @@ def test_bodies_can_be_read_from_many_threads() -> None:
         tree = read_base([BaseLayer(lambda: io.BytesIO(blob), len(blob), "layer")], spool)
         paths = sorted(files) * 3
         assert dict(zip(paths, pool.map(tree.read, paths), strict=True)) == files
+
+
+def test_a_sparse_file_is_whole(tmp_path: Path) -> None:
+    data = b"a" * 8192 + bytes(1 << 20) + b"z" * 8192
+    (tmp_path / "holes").write_bytes(b"")
+    with (tmp_path / "holes").open("r+b") as file:
+        file.write(data[:8192])
+        file.seek(len(data) - 8192)
+        file.write(data[-8192:])
+    command = ["tar", "--create", "--sparse", "--format=gnu", "--directory", str(tmp_path), "holes"]
+    blob = subprocess.run(command, check=True, capture_output=True).stdout
+    assert len(blob) < len(data) / 2
+    tree = read_base([BaseLayer(lambda: io.BytesIO(blob), len(blob), "layer")], io.BytesIO())
+    assert tree.read("holes") == data
+
+
+def test_a_layer_of_an_absurd_size_is_refused() -> None:
+    blob = gzip.compress(bytes(200 << 20), 9)
+    with pytest.raises(IntegrityError, match="unpacks to more than"), tempfile.TemporaryFile() as spool:
+        read_base([BaseLayer(lambda: io.BytesIO(blob), len(blob), "layer")], spool)
 
 
 # -- the same as on a disk -------------------------------------------------------------------------------------

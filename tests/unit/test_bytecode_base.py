@@ -1,18 +1,13 @@
-"""The part of a base image that its interpreter needs to compile: which files, and how they are unpacked."""
+"""The part of a base image that its interpreter needs to compile."""
 
 from __future__ import annotations
 
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
-from tests.archives import member, tar_of
 
 from taskimage.adapters.bytecode import is_needed, runtime_command
-from taskimage.adapters.rootfs import unpack
-from taskimage.model.digest import Digest
-from taskimage.model.errors import IntegrityError
 
 DEBIAN, CONDA, SLIM = "/usr/bin/python3.11", "/opt/conda/bin/python3.12", "/usr/local/bin/python3.13"
 
@@ -46,6 +41,7 @@ def test_the_program_its_standard_library_and_shared_libraries_are_needed(python
         (DEBIAN, "usr/lib/x86_64-linux-gnu/perl/5.36.0/libperl.so"),
         (DEBIAN, "usr/local/cuda/lib64/libcublas.so.12"),
         (DEBIAN, "usr/share/doc/python3.11/copyright"),
+        (DEBIAN, "usr/lib/python3.11/__pycache__/os.cpython-311.pyc"),
         (CONDA, "opt/conda/lib/python3.12/site-packages/torch/lib/libtorch.so"),
         (CONDA, "opt/conda/pkgs/python-3.12.1/lib/python3.12/os.py"),
         (CONDA, "opt/condalib/python3.12/os.py"),
@@ -56,63 +52,11 @@ def test_what_is_installed_and_all_else_is_not_needed(python: str, path: str) ->
     assert not is_needed(path, python)
 
 
-def layer(folder: Path, *members: tuple[tarfile.TarInfo, bytes]) -> tuple[Path, Digest]:
-    data = tar_of(members)
-    path = folder / Digest.of(data).hex
-    path.write_bytes(data)
-    return path, Digest.of(data)
-
-
-def files(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() or path.is_symlink()}
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "root"
     folder.mkdir()
     return folder
-
-
-def test_wanted_files_are_unpacked_with_all_folders_and_links(root: Path, tmp_path: Path) -> None:
-    blob = layer(
-        tmp_path,
-        member("a/"),
-        member("a/b/"),
-        member("a/wanted", b"1"),
-        member("a/other", b"2"),
-        member("a/link", type=tarfile.SYMTYPE, linkname="other"),
-    )
-    unpack([blob], root, wanted=lambda path: path.endswith("wanted"))
-    assert files(root) == {"a/wanted", "a/link"}
-    assert (root / "a/b").is_dir()
-
-
-def test_a_wanted_hard_link_brings_what_it_names(root: Path, tmp_path: Path) -> None:
-    blob = layer(
-        tmp_path,
-        member("pkgs/os.py", b"1"),
-        member("pkgs/unused.py", b"2"),
-        member("lib/os.py", type=tarfile.LNKTYPE, linkname="pkgs/os.py"),
-        member("more/unused.py", type=tarfile.LNKTYPE, linkname="pkgs/unused.py"),
-    )
-    unpack([blob], root, wanted=lambda path: path.startswith("lib/"))
-    assert files(root) == {"pkgs/os.py", "lib/os.py"}
-    assert (root / "lib/os.py").read_bytes() == b"1"
-
-
-def test_a_file_is_gone_where_an_upper_layer_has_an_unwanted_one_or_hides_it(
-    root: Path, tmp_path: Path
-) -> None:
-    lower = layer(tmp_path, member("a.so", b"1"), member("b.so", b"1"))
-    upper = layer(tmp_path, member("a.so/", b""), member("a.so/x", b"2"), member(".wh.b.so", b""))
-    unpack([lower, upper], root, wanted=lambda path: path.endswith(".so"))
-    assert files(root) == set()
-
-
-def test_what_is_not_wanted_is_checked_all_the_same(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(IntegrityError, match="outside of the tree"):
-        unpack([layer(tmp_path, member("../x", b"1"))], root, wanted=lambda _: False)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux runs the programs of an image")

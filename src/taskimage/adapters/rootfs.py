@@ -12,9 +12,8 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -83,21 +82,10 @@ def inside(root: Path, path: str) -> str:
     return found
 
 
-def _everything(_path: str) -> bool:
-    return True
-
-
-def unpack(
-    layers: Iterable[Unpackable],
-    root: Path,
-    *,
-    wanted: Callable[[str], bool] = _everything,
-    owned: bool = False,
-) -> Owners:
+def unpack(layers: Iterable[Unpackable], root: Path, *, owned: bool = False) -> Owners:
     """Apply ``layers``, the lowest first, to the empty folder ``root``.
 
-    Folders are kept traversable and files readable for the caller, who stands for every owner. Of files only
-    those with a ``wanted`` path are written, and those that they are hard links of; folders and links all are.
+    Folders are kept traversable and files readable for the caller, who stands for every owner.
     With ``owned`` all set-id bits are put on the disk, and owners too where the caller is root: for a ``root`` that
     nobody else on the host can reach.
 
@@ -108,10 +96,10 @@ def unpack(
     owners = Owners({"": Owned(0o755, 0, 0)})
     for layer in layers:
         if isinstance(layer, list):
-            _Layer(root, owners, "", wanted).apply(partial(iter, layer))
+            _Layer(root, owners, "").apply(layer)
         else:
             _check(*layer)
-            _Layer(root, owners, str(layer[1]), wanted).apply(partial(_changes, *layer))
+            _Layer(root, owners, str(layer[1])).apply(_changes(*layer))
     everyone = owned and os.geteuid() == 0
     for path_, owner in sorted(owners.files.items() if owned else ()):
         place = root / path_
@@ -129,23 +117,15 @@ def unpack(
 class _Layer:
     """One layer on its way onto ``root``."""
 
-    def __init__(self, root: Path, owners: Owners, where: str, wanted: Callable[[str], bool]) -> None:
+    def __init__(self, root: Path, owners: Owners, where: str) -> None:
         self._root = root
         self._owners = owners
         self._where = where
-        self._wanted = wanted
-        self._linked: set[str] = set()  # what wanted hard links name
         self._made: set[str] = set()  # what this layer brought, which its own whiteouts leave alone
         self._parents: dict[str, str] = {}
 
-    def apply(self, changes: Callable[[], Iterator[Change]]) -> None:
-        if self._wanted is not _everything:
-            self._linked = {
-                change.target
-                for change in changes()
-                if isinstance(change, Entry) and change.kind == "hardlink" and self._wanted(change.path)
-            }
-        for change in changes():
+    def apply(self, changes: Iterable[Change]) -> None:
+        for change in changes:
             match change:
                 case Whiteout(path_):
                     self._hide(self._place(path_))
@@ -170,8 +150,6 @@ class _Layer:
             if entry.kind == "symlink":
                 target.symlink_to(entry.target)
                 self._parents.clear()
-            elif not (self._wanted(entry.path) or entry.path in self._linked):
-                pass
             elif entry.kind == "hardlink":
                 self._link(entry, target)
             else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["ReadAt", "open_slice", "reader"]
+__all__ = ["ReadAt", "Slice", "open_slice", "reader"]
 
 # Up to so many bytes are read at once: most files are small, and a buffer costs more than they do.
 _WHOLE: Final = 1 << 20
@@ -24,18 +24,19 @@ ReadAt: TypeAlias = Callable[[int, int], bytes]
 def reader(spool: BinaryIO) -> ReadAt:
     """How ``spool``, which the caller keeps open, is read by position."""
     try:
-        descriptor = spool.fileno()
+        spool.fileno()
     except OSError:
         lock = threading.Lock()
         return partial(_read_locked, spool, lock)
-    return partial(os.pread, descriptor)
+    # Its number is asked for each time: that of a file that was closed may be another's.
+    return lambda size, offset: os.pread(spool.fileno(), size, offset)
 
 
 def open_slice(read_at: ReadAt, offset: int, size: int) -> BinaryIO:
     """A new stream over ``size`` bytes from ``offset``."""
     if size <= _WHOLE and len(data := read_at(size, offset)) == size:
         return io.BytesIO(data)
-    return io.BufferedReader(_Slice(read_at, offset, size), 128 * 1024)
+    return io.BufferedReader(Slice(read_at, offset, size), 128 * 1024)
 
 
 def _read_locked(spool: BinaryIO, lock: threading.Lock, size: int, offset: int) -> bytes:
@@ -44,7 +45,9 @@ def _read_locked(spool: BinaryIO, lock: threading.Lock, size: int, offset: int) 
         return spool.read(size)
 
 
-class _Slice(io.RawIOBase):
+class Slice(io.RawIOBase):
+    """``size`` bytes from ``offset``, read anew whenever they are asked for."""
+
     def __init__(self, read_at: ReadAt, offset: int, size: int) -> None:
         self._read_at = read_at
         self._start = self._offset = offset

@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.errors import IntegrityError
-from taskimage.transform.entry import Entry, StreamBody, safe_path
+from taskimage.transform.entry import Body, Entry, StreamBody, safe_path
 from taskimage.transform.gunzip import gzip_errors, open_gzip
+from taskimage.transform.spool import ReadAt, Slice, open_slice, reader
 from taskimage.transform.whiteout import OPAQUE, WHITEOUT
 from taskimage.transform.zstd import open_zstd, zstd_errors
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from typing_extensions import Self
 
-__all__ = ["Change", "Opaque", "Whiteout", "layer_changes"]
+__all__ = ["Change", "Opaque", "Whiteout", "kept_changes", "layer_changes"]
 
 # DEFLATE reaches 1032:1 on zeros. Real layers stay under 20:1, and small ones may well be all zeros.
 _FREE = 64 << 20
@@ -34,6 +36,7 @@ _LONGEST_PATH, _LONGEST_NAME = 4096, 255
 # Extended attributes are the longest headers, of 64 KiB each.
 _LONGEST_HEADER = 1 << 20
 _CHUNK = 1 << 18
+_LARGE_CHUNK = 1 << 20
 _HEADERS = {
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -67,30 +70,59 @@ def layer_changes(stream: BinaryIO, *, compressed_size: int, where: str) -> Iter
     a layer may unpack to. Raises IntegrityError, naming ``where`` and the member, and CannotBuild for zstd
     where nothing reads it.
     """
-    seen: set[str] = set()
-    limit = _FREE + _RATIO * compressed_size
-    total = 0
     with (
         _damage_told(where),
         tarfile.open(
             fileobj=_inflated(stream), mode="r|", bufsize=_CHUNK, tarinfo=_Member, encoding="utf-8"
         ) as archive,
     ):
-        for member in archive:
-            total += tarfile.BLOCKSIZE + member.size
-            if total > limit:
-                raise IntegrityError(
-                    f"unpacks to more than {limit} bytes at member {member.name!r:.200}", where=where
-                )
-            if member.ischr() or member.isblk() or member.isfifo():
-                continue
-            change = _change(archive, member, where)
-            if isinstance(change, Entry) and change.kind != "dir":
-                if change.path in seen:
-                    raise IntegrityError(f"member {member.name!r:.200} appears twice", where=where)
-                seen.add(change.path)
-            yield change
-        _only_zeros(cast("BinaryIO", archive.fileobj), where, limit)
+        yield from _changes(archive, partial(_passing, archive, where), _limit(compressed_size), where)
+
+
+def kept_changes(stream: BinaryIO, spool: BinaryIO, *, compressed_size: int, where: str) -> Iterator[Change]:
+    """The same, of a layer that is unpacked first, to the end of ``spool``, a seekable file.
+
+    Bodies can be read as often as they are wanted, from any thread, for as long as ``spool`` is open.
+    """
+    limit = _limit(compressed_size)
+    with _damage_told(where):
+        start = end = spool.seek(0, 2)
+        plain = _inflated(stream)
+        while chunk := plain.read(_LARGE_CHUNK):
+            end += spool.write(chunk)
+            if end - start > limit:
+                raise IntegrityError(f"unpacks to more than {limit} bytes", where=where)
+        spool.flush()
+        read_at = reader(spool)
+        there = cast("BinaryIO", Slice(read_at, start, end - start))
+        with tarfile.open(fileobj=there, mode="r:", tarinfo=_Member, encoding="utf-8") as archive:
+            yield from _changes(archive, partial(_kept, archive, spool, read_at, start), limit, where)
+
+
+def _limit(compressed_size: int) -> int:
+    return _FREE + _RATIO * compressed_size
+
+
+def _changes(
+    archive: tarfile.TarFile, body: Callable[[tarfile.TarInfo], Body], limit: int, where: str
+) -> Iterator[Change]:
+    seen: set[str] = set()
+    total = 0
+    for member in archive:
+        total += tarfile.BLOCKSIZE + member.size
+        if total > limit:
+            raise IntegrityError(
+                f"unpacks to more than {limit} bytes at member {member.name!r:.200}", where=where
+            )
+        if member.ischr() or member.isblk() or member.isfifo():
+            continue
+        change = _change(body, member, where)
+        if isinstance(change, Entry) and change.kind != "dir":
+            if change.path in seen:
+                raise IntegrityError(f"member {member.name!r:.200} appears twice", where=where)
+            seen.add(change.path)
+        yield change
+    _only_zeros(cast("BinaryIO", archive.fileobj), where, limit)
 
 
 @contextlib.contextmanager
@@ -141,7 +173,7 @@ def _only_zeros(plain: BinaryIO, where: str, limit: int) -> None:
             raise IntegrityError("has bytes after the end of its archive", where=where)
 
 
-def _change(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> Change:
+def _change(body: Callable[[tarfile.TarInfo], Body], member: tarfile.TarInfo, where: str) -> Change:
     path = safe_path(member.name, where=where)
     _expect_possible(member, path, where)
     folder, _, name = path.rpartition("/")
@@ -162,9 +194,7 @@ def _change(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> Ch
     if member.islnk():
         return Entry(path, "hardlink", mode, uid, gid, target=safe_path(member.linkname, where=where))
     if member.isreg():
-        return Entry(
-            path, "file", mode, uid, gid, StreamBody(lambda: _opened(archive, member, where), member.size)
-        )
+        return Entry(path, "file", mode, uid, gid, body(member))
     raise IntegrityError(f"member {member.name!r:.200} is of the unknown type {member.type!r}", where=where)
 
 
@@ -179,8 +209,28 @@ def _expect_possible(member: tarfile.TarInfo, path: str, where: str) -> None:
         raise IntegrityError(f"member {member.name!r:.200} is a link to {target!r:.200}", where=where)
 
 
-def _opened(archive: tarfile.TarFile, member: tarfile.TarInfo, where: str) -> BinaryIO:
-    return io.BufferedReader(_Body(cast("io.BufferedReader", archive.extractfile(member)), where))
+def _passing(archive: tarfile.TarFile, where: str, member: tarfile.TarInfo) -> Body:
+    """The bytes of ``member`` as they come."""
+
+    def opened() -> BinaryIO:
+        return io.BufferedReader(_Body(cast("io.BufferedReader", archive.extractfile(member)), where))
+
+    return StreamBody(opened, member.size)
+
+
+def _kept(
+    archive: tarfile.TarFile, spool: BinaryIO, read_at: ReadAt, start: int, member: tarfile.TarInfo
+) -> Body:
+    """The bytes of ``member`` where they are in ``spool``, in which ``archive`` begins at ``start``."""
+    offset = start + member.offset_data
+    if member.issparse():  # it is nowhere as a whole
+        offset = end = spool.seek(0, 2)
+        whole = cast("BinaryIO", archive.extractfile(member))
+        while chunk := whole.read(_LARGE_CHUNK):
+            spool.seek(end)  # reading may have moved it
+            end += spool.write(chunk)
+        spool.flush()
+    return StreamBody(partial(open_slice, read_at, offset, member.size), member.size)
 
 
 class _Body(io.RawIOBase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -120,16 +120,19 @@ class Base:
                 return BaseFacts.from_dict(record)
         from taskimage.transform.base import facts_of
 
-        with self.tree() as tree:
-            env = self.image.config.execution.environment
-            facts = facts_of(tree, platform=self._platform, env=env, prefix=PREFIX.strip("/"))
+        env = self.image.config.execution.environment
+        facts = facts_of(self.tree, platform=self._platform, env=env, prefix=PREFIX.strip("/"))
         self._tools.store.keep_record("bases", self._pin.manifest, facts.to_dict())
         return facts
 
-    @contextlib.contextmanager
-    def tree(self) -> Iterator[BaseTree]:
-        """Its files; their bytes can be read until the block ends."""
+    @property
+    def tree(self) -> BaseTree:
+        """Its files, read once with the same tools, as long as which their bytes can be read."""
+        return self._tools.base_trees.get(self._pin.manifest, self._read)
+
+    def _read(self) -> BaseTree:
         import tempfile
+        import weakref
 
         from taskimage.transform.base import BaseLayer, read_base
 
@@ -138,12 +141,15 @@ class Base:
             for path, digest in self.blobs()
         ]
         store = self._tools.store
-        with (
-            store.explained(),
-            store.temporary_directory() as folder,
-            tempfile.TemporaryFile(dir=folder) as spool,
-        ):
-            yield read_base(layers, cast("BinaryIO", spool))
+        with store.explained(), store.temporary_directory() as folder:
+            spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it is closed when the tree is wanted no more
+            try:
+                tree = read_base(layers, cast("BinaryIO", spool))
+            except BaseException:
+                spool.close()
+                raise
+        weakref.finalize(tree, spool.close)
+        return tree
 
     def blobs(self) -> list[tuple[Path, Digest]]:
         """The files of its layers in the store, fetched, and their digests, the lowest first."""

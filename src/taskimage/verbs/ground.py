@@ -20,7 +20,7 @@ from taskimage.verbs.tools import Tools
 if TYPE_CHECKING:
     from taskimage.adapters.debian.kept import Keep
 
-__all__ = ["BASE", "Ground", "glibc_of", "manifest_of", "on_debian", "on_image"]
+__all__ = ["BASE", "Ground", "glibc_of", "manifest_of", "on_debian", "on_image", "with_apt"]
 
 BASE: Final = (
     "base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "diffutils", "findutils", "grep",
@@ -84,12 +84,8 @@ def on_debian(
     )
 
 
-def on_image(
-    tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock], upgrade: Sequence[str]
-) -> Ground:
-    """The ground of an image on the base that ``wants`` names, with no wheel counted yet."""
-    from taskimage.adapters.debian.kept import Keep
-
+def on_image(tools: Tools, wants: Wants, platform: Platform, kept: Sequence[PlatformLock]) -> Ground:
+    """The ground of an image on the base that ``wants`` names, with no wheel counted yet, and without its apt packages."""
     pin = pin_base(tools, wants.base_image, platform, keep=[one.image for one in kept if one.image])
     base = Base(tools, pin, platform)
     facts = base.facts
@@ -111,27 +107,41 @@ def on_image(
         _tell_other_pythons(tools, wants, facts)
         python = _standalone(tools, wants, platform, kept)
     environment = _environment(tools, facts, found)
-    apt: tuple[DebPin, ...] = ()
-    if wants.apt_packages:
-        # What was chosen to go with another base says nothing about this one.
-        same = [one for one in kept if manifest_of(one.image) == pin.manifest]
-        keep = Keep([pin for one in same for pin in one.apt], upgrade)
-        apt = tools.debian.on(facts).resolve(platform.debian, apt=wants.apt_packages, keep=keep)
     links = sorted(f"{path} {target}" for path, target in facts.links.items() if path in _PLACES)
     return Ground(
         python=python,
         glibc=facts.glibc,
-        suite=facts.os_release.get("VERSION_CODENAME", "") if apt else "",
+        suite="",
         image=replace(
             pin,
             glibc="{}.{}".format(*facts.glibc),
             links=tuple(links),
             environment_hidden=environment != facts.environment,
         ),
-        apt=apt,
         installed=found.distributions if found else (),
         environment=environment,
     )
+
+
+def with_apt(  # noqa: PLR0917 - as the others, and what they gave
+    tools: Tools,
+    wants: Wants,
+    platform: Platform,
+    kept: Sequence[PlatformLock],
+    upgrade: Sequence[str],
+    ground: Ground,
+) -> Ground:
+    """What `on_image` gave, with the apt packages that ``wants`` names."""
+    from taskimage.adapters.debian.kept import Keep
+
+    if ground.image is None or not wants.apt_packages:
+        return ground
+    facts = Base(tools, ground.image, platform).facts
+    # What was chosen to go with another base says nothing about this one.
+    same = [one for one in kept if manifest_of(one.image) == ground.image.manifest]
+    keep = Keep([pin for one in same for pin in one.apt], upgrade)
+    apt = tools.debian.on(facts).resolve(platform.debian, apt=wants.apt_packages, keep=keep)
+    return replace(ground, apt=apt, suite=facts.os_release.get("VERSION_CODENAME", "") if apt else "")
 
 
 def _named_interpreter(base: Base, wants: Wants) -> Interpreter:
@@ -139,8 +149,7 @@ def _named_interpreter(base: Base, wants: Wants) -> Interpreter:
     there = base.facts.interpreters
     named = [one for one in there if one.executable == wants.python_exec]
     if not named and there:
-        with base.tree() as tree:
-            real = f"/{tree.real_path(wants.python_exec)}"
+        real = f"/{base.tree.real_path(wants.python_exec)}"
         named = [one for one in there if one.executable == real]
     if named and wants.python in ("", named[0].version, named[0].minor):
         return named[0]

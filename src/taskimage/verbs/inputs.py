@@ -7,14 +7,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
 
 from taskimage.adapters.processors import COMPUTING
 from taskimage.adapters.specfiles.asked import Asked
-from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
 from taskimage.model.lock import CondaPin, DebPin, PythonPin, WheelPin
 from taskimage.transform.entry import Entry
+from taskimage.verbs.once import Once
 from taskimage.verbs.tools import Tools
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class Inputs(contextlib.ExitStack):
         self.python = python
         """The feature version of the environment's interpreter."""
         self._prefix = prefix
-        self._debs = _Once["Deb"]()
-        self._conda = _Once["CondaPackage"]()
-        self._wheels = _Once["Wheel"]()
-        self._interpreters = _Once[tuple[Entry, ...]]()
+        self._debs = Once["Deb"]()
+        self._conda = Once["CondaPackage"]()
+        self._wheels = Once["Wheel"]()
+        self._interpreters = Once[tuple[Entry, ...]]()
         self._local = threading.local()
         self._opening = threading.Lock()
 
@@ -199,30 +199,3 @@ def _file(pin: DebPin) -> str:
 
 def _sizes(pins: Iterable[DebPin | CondaPin | WheelPin | PythonPin]) -> dict[Hashable, int]:
     return {pin.digest: pin.size for pin in pins}
-
-
-class _Once(Generic[_T]):
-    """Results that are computed once each, whichever thread asks first."""
-
-    def __init__(self) -> None:
-        self._results: dict[Digest, tuple[threading.Lock, list[_T]]] = {}
-
-    def get(self, key: Digest, compute: Callable[[], _T]) -> _T:
-        lock, result = self._results.setdefault(key, (threading.Lock(), []))
-        with lock:
-            if not result:
-                result.append(compute())
-        return result[0]
-
-    def begin(self, key: Digest, compute: Callable[[], _T]) -> None:
-        """The result is there, or another thread is computing it."""
-        lock, result = self._results.setdefault(key, (threading.Lock(), []))
-        if lock.acquire(blocking=False):
-            try:
-                if not result:
-                    result.append(compute())
-            finally:
-                lock.release()
-
-    def forget(self, key: Digest) -> None:
-        self._results.pop(key, None)

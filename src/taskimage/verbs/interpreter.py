@@ -48,15 +48,15 @@ class Interpreter:
 
     def _of_image(self, manifest: Digest, own: Sequence[PythonPin | CondaPin]) -> Path:
         from taskimage.adapters.bytecode import is_needed
-        from taskimage.adapters.rootfs import Unpackable, unpack
+        from taskimage.adapters.rootfs import unpack
         from taskimage.transform.layer import arranged
 
         python = self._lock.python
 
         def fill(root: Path) -> None:
-            layers: list[Unpackable] = [*self._base.blobs()] if self._base else []
-            layers.append(arranged(self._entries(pin) for pin in own))
-            unpack(layers, root, wanted=lambda path: is_needed(path, python.executable))
+            there = self._base.tree.entries if self._base else ()
+            needed = [one for one in there if one.kind == "symlink" or is_needed(one.path, python.executable)]
+            unpack([needed, arranged(self._entries(pin) for pin in own)], root)
 
         return self._kept(_key(image=str(manifest), path=python.executable, **_identity(own)), fill)
 

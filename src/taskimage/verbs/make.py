@@ -138,8 +138,7 @@ class Maker(contextlib.ExitStack):
             from taskimage.transform.base import uninstalled
 
             names = {row.partition(" ")[0] for row in image.replaced}
-            with self._base.tree() as tree:
-                yield uninstalled(tree, names, prefix=prefix, minor=python.minor, above=entries)
+            yield uninstalled(self._base.tree, names, prefix=prefix, minor=python.minor, above=entries)
         if self._lock.conda:
             # By this file conda's tools know that a folder is an environment.
             yield [Entry.file(f"{CONDA.strip('/')}/conda-meta/history", b"")]
@@ -172,26 +171,25 @@ class Maker(contextlib.ExitStack):
         from taskimage.transform.effects.emulation import effects, effects_before
 
         debs = self._inputs.debs(plan.debs)
-        with self._base.tree() if self._base else contextlib.nullcontext() as tree:
-            below = tree.entries if tree else ()
-            follow = partial(
-                effects, debs, platform=self._lock.platform, users=(self._recipe.user,), below=below,
-                authorities=self._recipe.authorities,
-            )  # fmt: skip
-            found = effects_before(follow, waived=self._recipe.waived)
-            if not found.unknown:
-                yield found.entries
-                return
-            from taskimage.verbs.scripts import Scripts
+        below = self._base.tree.entries if self._base else ()
+        follow = partial(
+            effects, debs, platform=self._lock.platform, users=(self._recipe.user,), below=below,
+            authorities=self._recipe.authorities,
+        )  # fmt: skip
+        found = effects_before(follow, waived=self._recipe.waived)
+        if not found.unknown:
+            yield found.entries
+            return
+        from taskimage.verbs.scripts import Scripts
 
-            scripts = Scripts(
-                tools=self._tools, platform=self._lock.platform, debs=debs, unfollowed=found.unknown,
-                waived=self._recipe.waived, stopped=lambda: Crew.current().stopped,
-            )  # fmt: skip
-            there = {entry.path for entries in (below, *(deb.entries for deb in debs)) for entry in entries}
-            blobs = self._base.blobs() if self._base else ()
-            # A layer is written when all of its entries are known.
-            yield self._inputs.enter_context(scripts.run(blobs, there, found.entries))
+        scripts = Scripts(
+            tools=self._tools, platform=self._lock.platform, debs=debs, unfollowed=found.unknown,
+            waived=self._recipe.waived, stopped=lambda: Crew.current().stopped,
+        )  # fmt: skip
+        there = {entry.path for entries in (below, *(deb.entries for deb in debs)) for entry in entries}
+        blobs = self._base.blobs() if self._base else ()
+        # A layer is written when all of its entries are known.
+        yield self._inputs.enter_context(scripts.run(blobs, there, found.entries))
 
 
 @contextlib.contextmanager

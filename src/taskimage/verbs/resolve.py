@@ -19,7 +19,7 @@ from taskimage.model.oci import Platform
 from taskimage.model.spec import ImageSpec
 from taskimage.verbs.conda import environment
 from taskimage.verbs.foresight import likely_ground
-from taskimage.verbs.ground import Ground, manifest_of, on_debian, on_image
+from taskimage.verbs.ground import Ground, manifest_of, on_debian, on_image, with_apt
 from taskimage.verbs.hostruntime import runtime_requirement
 from taskimage.verbs.placed import placed
 from taskimage.verbs.tools import Tools
@@ -105,10 +105,16 @@ class Resolving:
     @cached_property
     def ground(self) -> Ground:
         """Everything that stands below the Python packages."""
+        asked = (self._tools, self._wants, self.platform, self._kept, self._upgrade_packages)
         with placed(self._spec, "base_image"), placed(self._spec, "apt_packages"):
-            stand = on_image if self._wants.base_image else on_debian
-            ground = stand(self._tools, self._wants, self.platform, self._kept, self._upgrade_packages)
+            ground = with_apt(*asked, self._image) if self._wants.base_image else on_debian(*asked)
         return self._on_conda(ground) if self._wants.conda_packages else ground
+
+    @cached_property
+    def _image(self) -> Ground:
+        """The base image, without apt packages."""
+        with placed(self._spec, "base_image"):
+            return on_image(self._tools, self._wants, self.platform, self._kept)
 
     def _on_conda(self, ground: Ground) -> Ground:
         """``ground`` with an environment of conda packages on it, whose Python is the interpreter."""
@@ -144,7 +150,7 @@ class Resolving:
         """The Python packages, resolved while the ground is: None where that turns out to be another than was likely."""
         if self._spec.options.build_sdists:  # nothing is built by a guess
             return None
-        likely = likely_ground(self._tools, self._wants, self.platform, self._kept)
+        likely = self._likely_ground()
         if likely is None:
             return None
         asking = threading.Event()
@@ -159,6 +165,12 @@ class Resolving:
             # What waits for somebody else is begun before what there is to do meanwhile.
             asking.wait(_BEGIN)
             return found() if self.ground.footing == likely.footing else None
+
+    def _likely_ground(self) -> Ground | None:
+        """What is known of the ground before any list of Debian's packages is read, as far as wheels depend on it."""
+        if self._wants.base_image and not self._wants.conda_packages:
+            return self._image if self._wants.apt_packages else None
+        return likely_ground(self._tools, self._wants, self.platform, self._kept)
 
     def _packages_on(self, ground: Ground, begun: Callable[[], object] | None = None) -> Resolution:
         def meanwhile() -> None:

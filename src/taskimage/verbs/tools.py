@@ -14,6 +14,7 @@ from taskimage.adapters.settings import Settings
 from taskimage.adapters.store import Store
 from taskimage.model.events import Listener, ignore
 from taskimage.model.spec.secretkind import SecretKind
+from taskimage.verbs.once import Once
 from taskimage.verbs.tally import Tally
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from taskimage.adapters.registry import Registries
     from taskimage.adapters.specfiles import LoadedSpec
     from taskimage.model.lock import Lock
+    from taskimage.transform.base import BaseTree
 
 __all__ = ["Tools"]
 
@@ -100,6 +102,11 @@ class Tools:
     def resolutions(self) -> dict[Hashable, Lock]:
         """What was resolved with these, by all that it was resolved from."""
         return {}
+
+    @cached_property
+    def base_trees(self) -> Once[BaseTree]:
+        """The files of base images, by the digests of their manifests."""
+        return Once()
 
     @cached_property
     def fetching(self) -> Tally:

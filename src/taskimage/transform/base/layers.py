@@ -5,18 +5,15 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import BinaryIO
 
 from taskimage.model.errors import IntegrityError
 from taskimage.transform.effects.tree import Tree
-from taskimage.transform.entry import Body, Entry, StreamBody
-from taskimage.transform.spool import open_slice, reader
-from taskimage.transform.unpack import Change, Opaque, Whiteout, layer_changes
+from taskimage.transform.entry import Entry
+from taskimage.transform.unpack import Change, Opaque, Whiteout, kept_changes
 
 __all__ = ["BaseLayer", "BaseTree", "read_base"]
 
-_CHUNK = 1 << 20
 # Images of many gigabytes have half a million files.
 _MOST = 2_000_000
 
@@ -49,7 +46,7 @@ class BaseTree(Tree):
 def read_base(layers: Iterable[BaseLayer], spool: BinaryIO) -> BaseTree:
     """The files of ``layers``, given with the lowest first, whose blobs are known to have their digests.
 
-    The bytes of all files go to the end of ``spool``, a seekable file that the caller keeps open for as long
+    The layers are unpacked to the end of ``spool``, a seekable file that the caller keeps open for as long
     as entries are read; bodies can be opened from any thread. Devices and pipes are left out.
 
     Raises IntegrityError, naming the layer and the member, for a layer that is damaged or hostile, and
@@ -57,21 +54,18 @@ def read_base(layers: Iterable[BaseLayer], spool: BinaryIO) -> BaseTree:
     """
     tree = BaseTree(())
     for layer in layers:
-        applied = _Layer(tree, spool, layer.where)
+        applied = _Layer(tree, layer.where)
         with layer.open() as stream:
-            for change in layer_changes(stream, compressed_size=layer.size, where=layer.where):
+            for change in kept_changes(stream, spool, compressed_size=layer.size, where=layer.where):
                 applied.apply(change)
-    spool.flush()
     return tree
 
 
 class _Layer:
     """One layer on its way into ``tree`` (image-spec, layer.md, "Applying Changesets")."""
 
-    def __init__(self, tree: BaseTree, spool: BinaryIO, where: str) -> None:
+    def __init__(self, tree: BaseTree, where: str) -> None:
         self._tree = tree
-        self._spool = spool
-        self._read_at = reader(spool)
         self._where = where
         self._made: set[str] = set()  # what this layer brought, which its own whiteouts leave alone
 
@@ -94,9 +88,7 @@ class _Layer:
             self._tree.remove(place)
         if entry.kind == "hardlink":
             entry = self._linked(entry)
-        elif entry.body is not None:
-            entry = replace(entry, body=self._spooled(entry.body))
-        self._tree.add(replace(entry, path=place))
+        self._tree.add(entry if entry.path == place else replace(entry, path=place))
         while place and place not in self._made:
             self._made.add(place)
             place = posixpath.dirname(place)
@@ -110,13 +102,6 @@ class _Layer:
                 where=self._where,
             )
         return source
-
-    def _spooled(self, body: Body) -> StreamBody:
-        start = self._spool.seek(0, 2)
-        with body.open() as stream:
-            while chunk := stream.read(_CHUNK):
-                self._spool.write(chunk)
-        return StreamBody(partial(open_slice, self._read_at, start, body.size), body.size)
 
     def _place(self, path: str) -> str:
         """Where ``path`` goes: its folder is followed through links and made, its last part is neither."""
