@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tarfile
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -303,6 +305,32 @@ def test_the_layers_of_a_base_are_read_once_for_its_facts_and_for_all_that_is_ma
     monkeypatch.setattr("taskimage.transform.base.read_base", counted)
     based.build()
     assert len(read) == 1
+
+
+def test_the_package_index_is_asked_before_any_list_is_read(case: Case, registry: Registry) -> None:
+    debian: Files = {
+        "etc/os-release": b"ID=debian\nVERSION_CODENAME=bookworm\n",
+        "etc/apt/sources.list": f"deb {case.mirror.url} bookworm main\n".encode(),
+        "etc/apt/trusted.gpg.d/archive.gpg": (case.folder / "keyring.pgp").read_bytes(),
+        "var/lib/dpkg/status": b"Package: libc6\nStatus: install ok installed\nVersion: 2.36-9\nArchitecture: amd64\n",
+    }
+    registry.put_image("base:v1", base({**with_python(), **debian}))
+    case.spec(base_image=f"{registry.host}/base:v1", apt_packages=["tool"])
+    case.mirror.stalls = "dists"
+    asked: list[bool] = []
+
+    def watch() -> None:
+        until = time.monotonic() + 20
+        while not any(path.startswith("/simple/") for path in case.index.asked) and time.monotonic() < until:
+            time.sleep(0.01)
+        asked.append(time.monotonic() < until)
+        case.mirror.stalls = ""
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    case.lock()
+    watching.join()
+    assert asked == [True]
 
 
 def test_without_a_registry_the_store_has_the_whole_image(based: Case, registry: Registry) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ import pytest
 from tests.sources import CANARY, Index
 
 from taskimage.adapters.http import Answer, Http
-from taskimage.adapters.pypi import PyPI
+from taskimage.adapters.pypi import PyPI, resolver
 from taskimage.adapters.pypi.failures import explained
 from taskimage.adapters.pypi.indexes import indexes
 from taskimage.adapters.pypi.requirements import Requirements
+from taskimage.adapters.pypi.resolver import Uv
 from taskimage.adapters.pypi.simple import File, read_page
 from taskimage.adapters.pypi.target import Target
 from taskimage.adapters.specfiles.asked import Asked
@@ -621,3 +624,16 @@ def test_only_stated_variables_of_uv_are_honoured(index: Index, make: Make) -> N
         index.add("app", version)
     unstated: Mapping[str, str] = {"UV_RESOLUTION": "lowest", "UV_OFFLINE": "1", "UV_NO_INDEX": "1"}
     assert resolve(make(index, **unstated), "app")["app"].version == "2.0"
+
+
+def test_uv_s_own_default_index_is_told_without_running_the_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is the same that uv writes into its output, for which it runs it."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    uv = Uv(environ, tmp_path / "cache", tmp_path)
+    told = uv.default_index()
+    assert not list(tmp_path.glob("cache/interpreter-*"))
+    monkeypatch.setattr(resolver, "_DEFAULT_IN_HELP", re.compile("(?!)"))
+    assert uv.default_index() == told
+    assert list(tmp_path.glob("cache/interpreter-*"))
