@@ -6,6 +6,7 @@ import json
 import tarfile
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -305,6 +306,29 @@ def test_the_layers_of_a_base_are_read_once_for_its_facts_and_for_all_that_is_ma
     monkeypatch.setattr("taskimage.transform.base.read_base", counted)
     based.build()
     assert len(read) == 1
+
+
+def test_the_files_of_a_base_are_kept_no_longer_than_it_is_locked(
+    case: Case, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trees: list[weakref.ref[BaseTree]] = []
+    left: list[int] = []
+
+    def watched(layers: Iterable[BaseLayer], spool: BinaryIO) -> BaseTree:
+        left.append(sum(tree() is not None for tree in trees))
+        made = read_base(layers, spool)
+        trees.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr("taskimage.transform.base.read_base", watched)
+    paths = []
+    for name in ("one", "other"):
+        registry.put_image(f"{name}:v1", base(with_python(f"{name} 1.0")))
+        case.spec(base_image=f"{registry.host}/{name}:v1", apt_packages=[])
+        paths.append(str(case.spec_path.rename(case.folder / f"{name}.yaml")))
+    code, _, err = case.run("lock", *paths)
+    assert code == 0, err
+    assert left == [0, 0]
 
 
 def test_the_package_index_is_asked_before_any_list_is_read(case: Case, registry: Registry) -> None:

@@ -19,6 +19,7 @@ DEBIAN, CONDA, SLIM = "/usr/bin/python3.11", "/opt/conda/bin/python3.12", "/usr/
         (DEBIAN, "usr/lib/python3.11/os.py"),
         (DEBIAN, "usr/lib/python3.11/lib-dynload/_bz2.cpython-311-x86_64-linux-gnu.so"),
         (DEBIAN, "usr/lib64/python3.11/os.py"),
+        (DEBIAN, "usr/lib/python3.11/os.pyc"),  # where there is no source
         (DEBIAN, "lib/x86_64-linux-gnu/libc.so.6"),
         (DEBIAN, "usr/lib/x86_64-linux-gnu/libexpat.so.1.8.10"),
         (DEBIAN, "lib64/ld-linux-x86-64.so.2"),

@@ -237,15 +237,15 @@ def is_needed(path: str, python: str) -> bool:
     """Whether the file ``path`` of an image may be needed to run its interpreter ``python`` as `runtime_command` does.
 
     That is the program, the standard library without what is installed beside it, and shared libraries of the
-    folders that are searched, among them the loader: of an image of gigabytes some hundred megabytes at most. Bytecode
-    is not: it states the time stamps of other files than those that are unpacked.
+    folders that are searched, among them the loader: of an image of gigabytes some hundred megabytes at most. Cached
+    bytecode is not: it states the time stamps of other files than those that are unpacked.
     """
     program = python.lstrip("/")
     prefix = re.escape(posixpath.dirname(posixpath.dirname(program)))
     library = rf"{prefix}/lib(?:64)?/python[\d.]+/(?!(?:site|dist)-packages/)"
     shared = rf"(?:(?:usr/)?lib(?:64)?(?:/[^/]*-linux-gnu[^/]*)?|{prefix}/lib(?:64)?)/[^/]+\.so[^/]*\Z"
     return path == program or (
-        re.match(rf"{library}|{shared}", path) is not None and not path.endswith(".pyc")
+        re.match(rf"{library}|{shared}", path) is not None and "/__pycache__/" not in path
     )
 
 

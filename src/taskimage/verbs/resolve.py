@@ -67,6 +67,8 @@ def resolve(
         pins = (*found.base, *found.apt, *found.conda, *found.wheels)
         count = counted(len(pins), "package")
         tools.listener(Done("resolve", f"Resolved {count} for {platform}: Python {found.python.version}"))
+        if unread and found.image:
+            tools.base_trees.forget(found.image.manifest)  # on the disk it is as large as the base
         platforms.append(found)
     return Lock(wants=wants, platforms=tuple(platforms))
 
