@@ -239,11 +239,16 @@ def test_workers_that_share_the_registry_alone_make_the_same_images(
     code, out, err = case.run("build", ON, *paths)
     assert code == 0, err
     assert workers.sent
-    theirs = {path.name for path in (workers.homes / "records" / "layers").iterdir()}
+    made = {
+        path.name: json.loads(path.read_bytes()) for path in (workers.homes / "records" / "layers").iterdir()
+    }
+    theirs = made.keys()
     ours = {path.name for path in (case.home / "records" / "layers").iterdir()}
     assert theirs
     assert not theirs & ours
-    assert set(sent(registry).values()) == {1}
+    # Of empty packages several layers are the same, which two workers may send at one moment.
+    layers = Counter(record["descriptor"]["digest"] for record in made.values())
+    assert {count for digest, count in sent(registry).items() if layers[digest] < 2} == {1}
     assert digests(out) == one_by_one(case, paths, "--no-push")
 
 
