@@ -127,7 +127,7 @@ class Base:
 
     @property
     def tree(self) -> BaseTree:
-        """Its files, read once with the same tools, as long as which their bytes can be read."""
+        """Its files: read once for all who ask with the same tools, and readable for as long as those are there."""
         return self._tools.base_trees.get(self._pin.manifest, self._read)
 
     def _read(self) -> BaseTree:
