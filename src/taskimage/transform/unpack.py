@@ -130,8 +130,9 @@ def _damage_told(where: str) -> Iterator[None]:
     """In the block, damage of a layer that a reader of archives notices is an IntegrityError."""
     try:
         yield
-    except _damage() as error:
-        if isinstance(error, OSError) and error.errno:
+    except Exception as error:
+        # What damage is, is not asked for a generator that is closed, perhaps within an import: it imports, too.
+        if not isinstance(error, _damage()) or (isinstance(error, OSError) and error.errno):
             raise  # the disk's trouble, not the layer's
         raise IntegrityError(f"cannot be read as a layer: {error}", where=where) from error
 

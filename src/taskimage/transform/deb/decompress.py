@@ -38,7 +38,9 @@ def decompressed(member: Member, *, limit: int, where: str) -> Iterator[bytes]:
                     f"member {member.name!r} unpacks to more than {limit} bytes", where=where
                 )
             yield chunk
-    except _errors() as error:
+    except Exception as error:
+        if not isinstance(error, _errors()):
+            raise
         raise IntegrityError(f"member {member.name!r} is damaged: {error}", where=where) from error
 
 
