@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import os
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,6 +143,29 @@ class Case:
         """The spec has a lock."""
         code, _, err = self.run("lock", str(self.spec_path))
         assert code == 0, err
+
+    @property
+    def pages(self) -> list[str]:
+        """The pages of projects that the package index was asked for."""
+        return [path for path in self.index.asked if path.startswith("/simple/")]
+
+    def lock_asks_the_index_while_lists_stall(self) -> bool:
+        """Whether, while the spec is locked, the package index is asked before any list of Debian's comes."""
+        self.mirror.stalls = "dists"
+        asked: list[bool] = []
+
+        def watch() -> None:
+            until = time.monotonic() + 20
+            while not self.pages and time.monotonic() < until:
+                time.sleep(0.01)
+            asked.append(bool(self.pages))
+            self.mirror.stalls = ""
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        self.lock()
+        watching.join()
+        return asked == [True]
 
     def use_another_store(self) -> None:
         """From now on the store is an empty one."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -340,21 +338,7 @@ def test_the_package_index_is_asked_before_any_list_is_read(case: Case, registry
     }
     registry.put_image("base:v1", base({**with_python(), **debian}))
     case.spec(base_image=f"{registry.host}/base:v1", apt_packages=["tool"])
-    case.mirror.stalls = "dists"
-    asked: list[bool] = []
-
-    def watch() -> None:
-        until = time.monotonic() + 20
-        while not any(path.startswith("/simple/") for path in case.index.asked) and time.monotonic() < until:
-            time.sleep(0.01)
-        asked.append(time.monotonic() < until)
-        case.mirror.stalls = ""
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    case.lock()
-    watching.join()
-    assert asked == [True]
+    assert case.lock_asks_the_index_while_lists_stall()
 
 
 def test_without_a_registry_the_store_has_the_whole_image(based: Case, registry: Registry) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,45 +20,22 @@ WANTS = Wants(python="3.11", platforms=("linux/amd64",), suite="bookworm")
 DEMO = {"files": {"demo.py": b"x = 1\n"}}
 
 
-def holds(condition: Callable[[], object], seconds: float = 20) -> bool:
-    """Whether ``condition`` holds before long."""
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.01)
-    return bool(condition())
-
-
-def pages(case: Case) -> list[str]:
-    return [path for path in case.index.asked if path.startswith("/simple/")]
-
-
 def test_the_package_index_is_asked_before_any_list_is_read(case: Case) -> None:
-    case.mirror.stalls = "dists"
-    asked: list[bool] = []
-
-    def watch() -> None:
-        asked.append(holds(lambda: pages(case)))
-        case.mirror.stalls = ""
-
-    watching = threading.Thread(target=watch)
-    watching.start()
-    case.lock()
-    watching.join()
-    assert asked == [True]
+    assert case.lock_asks_the_index_while_lists_stall()
 
 
 def test_a_right_guess_is_the_answer_and_nothing_is_asked_twice(case: Case) -> None:
     case.lock()
-    assert len(pages(case)) == 1
+    assert len(case.pages) == 1
 
 
 @pytest.mark.parametrize("make", [Case.build, Case.lock])
 def test_what_is_remembered_or_locked_asks_nobody(case: Case, make: Callable[[Case], object]) -> None:
     make(case)
-    assert pages(case)
+    assert case.pages
     case.index.asked.clear()
     make(case)
-    assert not pages(case)
+    assert not case.pages
 
 
 def lock_of(case: Case) -> tuple[str, list[str]]:
