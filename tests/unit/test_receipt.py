@@ -106,6 +106,7 @@ def test_a_registry_on_this_machine_is_asked_without_an_http_client(case: Case, 
         "taskimage.adapters.userfolders",
         "taskimage.adapters.witness",
         "taskimage.model.errors",
+        "taskimage.model.value",
     }
 
 

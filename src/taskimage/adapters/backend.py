@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +15,7 @@ from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import ExecutionConfig
 from taskimage.model.shown import ending, last_lines
+from taskimage.model.value import dataclass
 from taskimage.transform.runtime import CONDA, environment_of_commands
 from taskimage.transform.sdist import BuildSystem
 from taskimage.transform.tarheader import MTIME

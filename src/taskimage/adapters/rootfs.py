@@ -13,12 +13,13 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeAlias
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Entry
 from taskimage.transform.links import followed
 from taskimage.transform.unpack import Change, Opaque, Whiteout, layer_changes

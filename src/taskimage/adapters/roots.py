@@ -7,13 +7,13 @@ roots/HEX/owners.json   who may write where
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.rootfs import Owned, Owners, unpack
 from taskimage.adapters.store import Store
 from taskimage.model.events import Done, Listener, Started, counted, ignore
 from taskimage.model.oci import canonical_json
+from taskimage.model.value import dataclass
 from taskimage.transform.assemble import BuiltImage
 
 __all__ = ["Unpacked", "unpacked"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from taskimage.adapters.userfolders import caches, config_path
 from taskimage.adapters.witness import saw
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 
 __all__ = ["RegistrySettings", "Settings", "flag"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from taskimage.model.events import Listener, Notice, Warned
 from taskimage.model.lock import Lock
 from taskimage.model.lockchanges import diff
 from taskimage.model.lockfile import dumps
+from taskimage.model.value import dataclass
 from taskimage.verbs.changes import changes
 from taskimage.verbs.lock import lock, lock_path, outdated, read_lock, write_lock
 from taskimage.verbs.pythonlocks import ProjectLocks, WantedLock

@@ -11,7 +11,6 @@ import dataclasses
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from taskimage.flyte.specs import spec_from_flytekit
 from taskimage.model.errors import BadInput, NotFound, TaskImageError
 from taskimage.model.events import Event, Listener, Notice, ignore
 from taskimage.model.oci import RawManifest
+from taskimage.model.value import dataclass
 from taskimage.verbs.fingerprint import lock_file
 from taskimage.verbs.prepare import Order, load_spec, order, prepare
 from taskimage.verbs.tools import Tools

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from taskimage.adapters.specfiles.projectlocks import is_project, project_of
 from taskimage.model.errors import BadInput, NotFound
+from taskimage.model.value import dataclass
 from taskimage.verbs.pythonlocks import LabelledSpec
 
 __all__ = ["Found", "Modules", "find", "is_python", "modules_in"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from taskimage.flyte.command import root_filled_in
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from flytekit.image_spec.image_spec import ImageSpec as FlytekitSpec

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from taskimage.model.errors import BadInput
 from taskimage.model.oci.document import Fields
+from taskimage.model.value import dataclass
 
 __all__ = ["BaseFacts", "Distribution", "Environment", "Interpreter"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from taskimage.model.codec import JsonValue
 from taskimage.model.errors import InvalidValue, WrongType
 from taskimage.model.image import Image
 from taskimage.model.shown import shown
+from taskimage.model.value import dataclass
 
 TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 
 from taskimage.model.errors import BadInput, IntegrityError
+from taskimage.model.value import dataclass
 
 __all__ = ["LENGTHS", "Digest", "verify"]
 

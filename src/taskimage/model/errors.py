@@ -23,7 +23,7 @@ The built-in kind beside each name is the one that flytekit raises there, so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from taskimage.model.value import dataclass
 
 TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds and this module is imported first
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from taskimage.model.value import dataclass
 
 __all__ = ["Done", "Event", "Listener", "Moved", "Notice", "Started", "Warned", "counted", "ignore"]
 

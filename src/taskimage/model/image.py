@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from dataclasses import dataclass
 
 from taskimage.model.codec import JsonValue
 from taskimage.model.counterpart import Counterpart
@@ -16,6 +15,7 @@ from taskimage.model.errors import (
     WrongType,
 )
 from taskimage.model.shown import shown
+from taskimage.model.value import dataclass
 
 TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds
 if TYPE_CHECKING:

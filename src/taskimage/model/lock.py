@@ -6,11 +6,12 @@ No time stamp, no digest of itself, no host name: what is locked is found again 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import Platform
+from taskimage.model.value import dataclass
 
 __all__ = [
     "BasePin",

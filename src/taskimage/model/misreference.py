@@ -6,7 +6,6 @@ Only read once `Reference.parse` has said no, so that the way of good identifier
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from taskimage.model.digest import LENGTHS
 from taskimage.model.errors import InvalidReference
@@ -19,6 +18,7 @@ from taskimage.model.reference import (
     with_defaults,
 )
 from taskimage.model.shown import shown
+from taskimage.model.value import dataclass
 
 __all__ = ["explain"]
 

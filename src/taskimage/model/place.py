@@ -11,7 +11,6 @@ DIR and FILE end at the first colon, as skopeo has it, so NAME may be any refere
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,6 +18,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.reference import Reference
 from taskimage.model.shown import shown
+from taskimage.model.value import dataclass
 
 __all__ = ["ArchivePlace", "LayoutPlace", "Place", "parse_place"]
 

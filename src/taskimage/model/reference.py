@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, WrongType
 from taskimage.model.shown import shown
+from taskimage.model.value import dataclass
 
 __all__ = [
     "COMPONENT",

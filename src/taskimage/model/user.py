@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 
 __all__ = ["User"]
 

@@ -8,10 +8,10 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qsl
 
+from taskimage.model.value import dataclass
 from taskimage.testing.messages import Answer, Refusal, Request
 
 __all__ = ["ALL", "Access", "Scope"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+from taskimage.model.value import dataclass
 
 __all__ = ["Certificates", "make_certificates"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from taskimage.model.value import dataclass
 from taskimage.testing.faults import Fault
 
 __all__ = ["Exchange", "Exchanges"]

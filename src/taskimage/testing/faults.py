@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from taskimage.model.value import dataclass
 from taskimage.testing.messages import PIECE, Answer, Refusal
 
 __all__ = ["Fault", "Faults"]

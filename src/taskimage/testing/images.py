@@ -7,11 +7,12 @@ import io
 import re
 import tarfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from taskimage.model.digest import Digest
 from taskimage.model.oci import CONFIG, INDEX, LAYER_GZIP, MANIFEST, canonical_json
+from taskimage.model.value import dataclass
 
 __all__ = ["Files", "MadeImage", "make_image", "make_index"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import canonical_json
+from taskimage.model.value import dataclass
 
 __all__ = [
     "PIECE",

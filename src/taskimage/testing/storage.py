@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from taskimage.model.digest import Digest
 from taskimage.model.oci import parse_json
+from taskimage.model.value import dataclass
 from taskimage.testing.messages import PIECE
 
 __all__ = ["Storage", "StoredManifest", "digest_of"]

@@ -7,10 +7,11 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from taskimage.model.digest import Digest
+from taskimage.model.value import dataclass
 from taskimage.testing.messages import Answer, Refusal, Request, parse_digest
 from taskimage.testing.storage import Storage, digest_of
 

@@ -7,7 +7,7 @@ an index.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from taskimage.model.digest import Digest
@@ -26,6 +26,7 @@ from taskimage.model.oci import (
     RawManifest,
     parse_json,
 )
+from taskimage.model.value import dataclass
 from taskimage.transform.tarheader import MTIME
 
 __all__ = [

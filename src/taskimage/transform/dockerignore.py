@@ -11,9 +11,9 @@ import posixpath
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 
 __all__ = ["DockerIgnore"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import posixpath
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
 from taskimage.model.errors import IntegrityError
+from taskimage.model.value import dataclass
 
 __all__ = [
     "Body",

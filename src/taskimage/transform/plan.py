@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeVar
 
 from taskimage.model.digest import Digest
 from taskimage.model.lock import BasePin, CondaPin, DebPin, PlatformLock, WheelPin
 from taskimage.model.oci import canonical_json
+from taskimage.model.value import dataclass
 from taskimage.transform.layer import FORMAT
 
 __all__ = ["HUGE", "WHEELS", "Grouping", "LayerPlan", "grouped", "plan"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from taskimage.model.oci import ExecutionConfig
 from taskimage.model.user import User
+from taskimage.model.value import dataclass
 
 __all__ = [
     "CONDA",

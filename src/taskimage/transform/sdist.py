@@ -8,10 +8,10 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from taskimage.model.errors import IntegrityError
+from taskimage.model.value import dataclass
 
 __all__ = ["BuildSystem", "read_build_system"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci import canonical_json
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Body, Entry, folders_of
 
 __all__ = ["SourceFile", "SourceTree", "merge", "source_entries", "tree_digest"]

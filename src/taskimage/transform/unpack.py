@@ -11,11 +11,11 @@ import contextlib
 import io
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.errors import IntegrityError
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Body, Entry, StreamBody, safe_path
 from taskimage.transform.gunzip import gzip_errors, open_gzip
 from taskimage.transform.spool import ReadAt, Slice, open_slice, reader

@@ -12,10 +12,10 @@ import posixpath
 import zlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from taskimage.model.errors import IntegrityError
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Body, BytesBody, Deflated, Entry
 from taskimage.transform.tree import checked_tree
 from taskimage.transform.wheelcontents import WheelContents, WheelName

@@ -8,10 +8,10 @@ import io
 import posixpath
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskimage.model.errors import CannotBuild, IntegrityError
+from taskimage.model.value import dataclass
 from taskimage.transform.zipmembers import Member
 
 if TYPE_CHECKING:

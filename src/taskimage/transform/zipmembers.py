@@ -12,12 +12,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import BinaryIO
 
 from taskimage.model.errors import CannotBuild, IntegrityError
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Body, Deflated, StreamBody, safe_path
 from taskimage.transform.section import by_position, open_section
 from taskimage.transform.spool import ReadAt

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from taskimage.adapters.sandbox import Ended, Job, Sandbox, Volume, captured, fi
 from taskimage.adapters.specfiles import host_linux
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import Platform
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Entry
 from taskimage.transform.tarheader import MTIME
 from taskimage.verbs.tools import Tools

@@ -5,7 +5,7 @@ What the registry has is neither fetched nor made nor sent; what the store knows
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.errors import BadInput
 from taskimage.model.image import Image
 from taskimage.model.oci import RawManifest
+from taskimage.model.value import dataclass
 from taskimage.verbs.prepare import Order, Prepared, check_base, prepare
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.workshop import Workshop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from taskimage.model.oci import Platform
 from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
+from taskimage.model.value import dataclass
 from taskimage.verbs.commands import Commands
 from taskimage.verbs.lock import lock_path, read_lock, wants_of
 from taskimage.verbs.prepare import load_spec

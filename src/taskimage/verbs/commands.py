@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from taskimage.model.events import Done, Started, counted
 from taskimage.model.oci import ExecutionConfig, Platform, canonical_json
 from taskimage.model.shown import ending
 from taskimage.model.spec import ImageSpec
+from taskimage.model.value import dataclass
 from taskimage.transform.assemble import Layer
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import environment_of_commands

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.base import Distribution
 from taskimage.model.lock import CondaPin
 from taskimage.model.oci import Platform
+from taskimage.model.value import dataclass
 from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 

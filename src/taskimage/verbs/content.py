@@ -20,6 +20,7 @@ from taskimage.model.errors import IntegrityError, NotAllowed, NotFound
 from taskimage.model.oci import Descriptor, Platform, RawManifest
 from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
+from taskimage.model.value import dataclass
 from taskimage.transform.assemble import BUILDER, CONTENT, Assembled, BuiltImage, Layer, assemble, together
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import PREFIX
@@ -258,7 +259,7 @@ class Content:
         )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Begun:
     """The image for one platform, while its layers are being made."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.crew import Crew
@@ -17,6 +16,7 @@ from taskimage.adapters.witness import lost_sight
 from taskimage.model.errors import TaskImageError
 from taskimage.model.events import Listener, ignore
 from taskimage.model.spec import ImageSpec
+from taskimage.model.value import dataclass
 from taskimage.verbs.build import Built, build_ordered
 from taskimage.verbs.knownspec import KnownSpecs
 from taskimage.verbs.prepare import Order, load_spec, order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from taskimage.model.base import BaseFacts, Distribution, Environment, Interpreter
@@ -13,6 +13,7 @@ from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Notice
 from taskimage.model.lock import BasePin, CondaPin, DebPin, PlatformLock, PythonPin, Wants
 from taskimage.model.oci import Platform
+from taskimage.model.value import dataclass
 from taskimage.transform.runtime import CONDA
 from taskimage.verbs.base import Base, pin_base
 from taskimage.verbs.tools import Tools

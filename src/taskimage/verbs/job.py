@@ -9,7 +9,6 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from taskimage.adapters.specfiles.asked import Asked
@@ -17,6 +16,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.events import Event, Warned
 from taskimage.model.lock import CondaPin, WheelPin
+from taskimage.model.value import dataclass
 from taskimage.transform.assemble import Layer
 from taskimage.transform.layer import FORMAT
 from taskimage.transform.plan import LayerPlan

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from taskimage.adapters.atomic import replacing
 from taskimage.adapters.images.layout import LayoutSource, layout_target
@@ -16,6 +15,7 @@ from taskimage.model.errors import BadInput
 from taskimage.model.oci import Index, RawManifest
 from taskimage.model.place import LayoutPlace, Place
 from taskimage.model.reference import Reference
+from taskimage.model.value import dataclass
 from taskimage.verbs.tools import Tools
 from taskimage.verbs.transfer import Source, Target, chosen
 

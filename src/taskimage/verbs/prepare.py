@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
@@ -24,6 +23,7 @@ from taskimage.model.reference import Reference
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.served import check_served
 from taskimage.model.spec.tag import spec_tag
+from taskimage.model.value import dataclass
 from taskimage.transform.assemble import FORMAT
 from taskimage.transform.plan import LayerPlan
 from taskimage.transform.runtime import CONDA, FLYTEKIT, Conventions, runtime_config

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
 from taskimage.model.errors import CannotBuild
 from taskimage.model.events import Listener, ignore
 from taskimage.model.image import Image
+from taskimage.model.value import dataclass
 from taskimage.verbs.layers import known_layer
 from taskimage.verbs.prepare import Order, load_spec, order, prepare
 from taskimage.verbs.tools import Tools

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from taskimage.adapters.specfiles import LoadedSpec
 from taskimage.adapters.specfiles.projectlocks import lock_files
 from taskimage.model.lock import Lock
 from taskimage.model.spec import ImageSpec
+from taskimage.model.value import dataclass
 from taskimage.verbs.fingerprint import lock_file
 from taskimage.verbs.lock import lock_loaded, outdated, read_lock
 from taskimage.verbs.tools import Tools

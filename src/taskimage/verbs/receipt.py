@@ -12,11 +12,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from taskimage.adapters.settings import Settings
 from taskimage.adapters.witness import Mark, mark, unchanged
+from taskimage.model.value import dataclass
 
 TYPE_CHECKING = False  # spelled out, because `typing` costs milliseconds
 if TYPE_CHECKING:

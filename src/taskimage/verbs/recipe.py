@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from taskimage.model.lock import PlatformLock
 from taskimage.model.spec import ImageSpec
 from taskimage.model.user import User
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Entry
 
 __all__ = ["Recipe"]

@@ -11,7 +11,6 @@ import posixpath
 import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from taskimage.model.events import Done, Started, counted
 from taskimage.model.oci import Platform
 from taskimage.model.shown import ending
 from taskimage.model.spec.builderoptions import waiving
+from taskimage.model.value import dataclass
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.dpkg import ADMIN, record_name
 from taskimage.transform.effects.leftout import is_left_out

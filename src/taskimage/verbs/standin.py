@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from taskimage.adapters.specfiles import host_machine
 from taskimage.adapters.store import Store
@@ -21,6 +21,7 @@ from taskimage.model.lock import DebPin, Lock, PlatformLock, PythonPin, Wants
 from taskimage.model.lockfile import dumps, loads
 from taskimage.model.oci import Platform, canonical_json
 from taskimage.model.oci.platform import ARCHITECTURES
+from taskimage.model.value import dataclass
 from taskimage.verbs.base import Base
 from taskimage.verbs.tools import Tools
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import cached_property as _cached_property
 from pathlib import Path
 from threading import RLock
@@ -14,6 +13,7 @@ from taskimage.adapters.settings import Settings
 from taskimage.adapters.store import Store
 from taskimage.model.events import Listener, ignore
 from taskimage.model.spec.secretkind import SecretKind
+from taskimage.model.value import dataclass
 from taskimage.verbs.once import Once
 from taskimage.verbs.tally import Tally
 

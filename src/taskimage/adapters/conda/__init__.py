@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +20,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.errors import BadInput, NotFound, Unreachable
 from taskimage.model.lock import CondaPin
 from taskimage.model.oci import Platform
+from taskimage.model.value import dataclass
 
 __all__ = ["Conda", "Solution"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from taskimage.adapters.http import redacted
 from taskimage.adapters.http.network import is_loopback
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 
 __all__ = ["FIRST", "Channel", "channels", "scrubbed"]
 

@@ -11,11 +11,11 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from taskimage.model.errors import BadInput, NotAllowed, NotFound, Unreachable
+from taskimage.model.value import dataclass
 
 __all__ = ["Helper"]
 

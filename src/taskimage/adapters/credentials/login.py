@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from taskimage.adapters.credentials.helper import Helper
 from taskimage.adapters.credentials.keys import matching, servers
 from taskimage.model.errors import BadInput
 from taskimage.model.registry import canonical
+from taskimage.model.value import dataclass
 
 __all__ = ["Kept", "remove_login", "store_login"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.base import BaseFacts
 from taskimage.model.events import Listener, ignore
 from taskimage.model.lock import DebPin
+from taskimage.model.value import dataclass
 
 __all__ = ["Debian", "Resolution"]
 

@@ -14,7 +14,6 @@ import mmap
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +24,7 @@ from taskimage.adapters.debian.release import AUTOMATIC
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, IntegrityError
 from taskimage.model.lock import DebPin
+from taskimage.model.value import dataclass
 
 __all__ = ["FORMAT", "Index", "Package", "write_index"]
 

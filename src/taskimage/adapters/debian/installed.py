@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskimage.adapters.debian.deb822 import paragraphs
 from taskimage.adapters.debian.index import Package
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 from taskimage.transform.deb.version import sort_key
 
 __all__ = ["STATUS", "Installed"]

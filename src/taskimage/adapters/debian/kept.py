@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.errors import CannotBuild, TaskImageError
 from taskimage.model.events import Listener, Notice
 from taskimage.model.lock import DebPin
+from taskimage.model.value import dataclass
 
 __all__ = ["Keep", "Kept", "keeping"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from taskimage.adapters.debian.sources import Source, read_sources
 from taskimage.adapters.http import redacted
 from taskimage.model.errors import BadInput, NotFound
+from taskimage.model.value import dataclass
 
 __all__ = ["MAIN", "SECURITY", "Mirrors", "archive_of"]
 

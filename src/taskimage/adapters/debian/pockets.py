@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from taskimage.adapters.store import Store
 from taskimage.model.digest import verify
 from taskimage.model.errors import NotFound, TaskImageError, Unreachable
 from taskimage.model.events import Done, Listener, Started, Warned
+from taskimage.model.value import dataclass
 
 __all__ = ["Place", "Pocket", "Pockets", "opened"]
 

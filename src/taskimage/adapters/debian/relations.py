@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 from taskimage.transform.deb.version import OPERATORS, sort_key
 
 __all__ = ["NAME", "Clause", "Relation", "parse_relations"]

@@ -6,12 +6,12 @@ The format is that of https://wiki.debian.org/DebianRepository/Format, "Release"
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from taskimage.adapters.debian.deb822 import paragraph
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, IntegrityError, NotFound
+from taskimage.model.value import dataclass
 
 __all__ = ["AUTOMATIC", "COMPRESSIONS", "UPGRADES_ONLY", "Listed", "Release"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from taskimage.adapters.debian.relations import NAME
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 
 __all__ = ["Request"]
 

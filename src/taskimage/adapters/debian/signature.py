@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.model.errors import BadInput, IntegrityError
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from pysequoia import Cert

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from string import Formatter
 from urllib.parse import quote, urlsplit
 
 from taskimage.adapters.http import redacted
 from taskimage.model.errors import BadInput
 from taskimage.model.lock import DebPin
+from taskimage.model.value import dataclass
 
 __all__ = ["Snapshot"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from taskimage.adapters.debian.deb822 import paragraphs
+from taskimage.model.value import dataclass
 
 __all__ = ["Source", "read_sources"]
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from taskimage.adapters.debian.index import Package
 from taskimage.adapters.debian.relations import Clause, Relation, parse_relations
 from taskimage.adapters.debian.universe import Universe, is_met
 from taskimage.model.errors import CannotBuild
+from taskimage.model.value import dataclass
 
 __all__ = ["State"]
 

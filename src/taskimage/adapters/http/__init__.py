@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -22,6 +21,7 @@ from taskimage.adapters.http.connections import SECRET_HEADERS, Connections, log
 from taskimage.adapters.store import Pending, Store
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     import urllib3

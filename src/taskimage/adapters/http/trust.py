@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     import ssl

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -32,6 +32,7 @@ from taskimage.model.oci import (
 )
 from taskimage.model.oci.document import Fields
 from taskimage.model.reference import Reference
+from taskimage.model.value import dataclass
 from taskimage.transform.deb.tar import TarMember, read_tar
 from taskimage.transform.entry import StreamBody
 from taskimage.transform.savedlayer import compressed, diff_id_of, media_type_of

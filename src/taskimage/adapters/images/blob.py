@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, cast
 
 from taskimage.adapters.crew import Crew
@@ -14,6 +13,7 @@ from taskimage.adapters.store import Pending
 from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, NotFound
 from taskimage.model.oci import Descriptor
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

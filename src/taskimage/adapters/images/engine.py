@@ -15,13 +15,13 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
 from taskimage.model.errors import BadInput, CannotBuild, NotFound, TaskImageError, Unreachable
+from taskimage.model.value import dataclass
 
 __all__ = ["Engine", "find_engine"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.http import Fetch
@@ -13,6 +12,7 @@ from taskimage.adapters.pypi.target import Target
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput, CannotBuild, IntegrityError
 from taskimage.model.lock import SdistPin, WheelPin
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from packaging.pylock import Package, PackageSdist, PackageWheel

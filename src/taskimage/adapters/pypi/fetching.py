@@ -8,7 +8,6 @@ told to a public index only where that is one of the spec's own, and no other ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from taskimage.adapters.http import Fetch, Http
 from taskimage.adapters.pypi.addresses import look_up
@@ -18,6 +17,7 @@ from taskimage.model.digest import Digest
 from taskimage.model.errors import IntegrityError, NotAllowed, NotFound, TaskImageError, Unreachable
 from taskimage.model.events import Listener, Warned
 from taskimage.model.lock import WheelPin
+from taskimage.model.value import dataclass
 
 __all__ = ["Fetching", "Places"]
 

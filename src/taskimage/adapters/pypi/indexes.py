@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -19,6 +19,7 @@ from taskimage.adapters.http.network import basic, origin
 from taskimage.adapters.specfiles.asked import Asked
 from taskimage.model.errors import BadInput
 from taskimage.model.lock import WheelPin
+from taskimage.model.value import dataclass
 
 __all__ = ["DEFAULT", "DIRECT", "Index", "index_of_pin", "indexes", "scrubbed"]
 

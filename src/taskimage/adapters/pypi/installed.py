@@ -9,13 +9,13 @@ metadata counts, as it does for pip.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from taskimage.adapters.pypi.requirements import Requirements
 from taskimage.adapters.pypi.stubs import stub
 from taskimage.adapters.pypi.target import Target
 from taskimage.model.base import Distribution
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from packaging.pylock import Package

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -19,6 +19,7 @@ from taskimage.model.errors import BadInput, CannotBuild, InvalidSpec, NotFound,
 from taskimage.model.shown import shown
 from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
 from taskimage.model.spec.requirementskind import RequirementsKind
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

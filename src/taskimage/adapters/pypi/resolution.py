@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskimage.model.base import Distribution
 from taskimage.model.lock import WheelPin
+from taskimage.model.value import dataclass
 
 __all__ = ["Resolution"]
 

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from taskimage.adapters.pypi.sdists import Sdists
 from taskimage.adapters.pypi.target import Target
 from taskimage.adapters.uvprogram import uv_program
 from taskimage.model.errors import CannotBuild
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from packaging.pylock import Package

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 from taskimage.adapters.http import Answer, Http, redacted
 from taskimage.adapters.pypi.indexes import Index
 from taskimage.model.errors import Unreachable
+from taskimage.model.value import dataclass
 
 __all__ = ["File", "project_files", "read_page"]
 

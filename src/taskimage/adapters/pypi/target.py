@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from taskimage.model.errors import CannotBuild
 from taskimage.model.oci import Platform
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from packaging.tags import Tag

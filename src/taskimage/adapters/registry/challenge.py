@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from taskimage.model.value import dataclass
 
 __all__ = ["Challenge", "challenges"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.settings import RegistrySettings, Settings
 from taskimage.adapters.userfolders import configuration
 from taskimage.model.registry import HUB, canonical
+from taskimage.model.value import dataclass
 
 __all__ = ["Endpoint", "endpoint", "mirrors"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 from taskimage.adapters.http.answers import PASSING, Transient, passing
 from taskimage.model.errors import BadInput, IntegrityError, NotAllowed, NotFound, TaskImageError, Unreachable
+from taskimage.model.value import dataclass
 
 __all__ = ["BlobUnknown", "Refusal"]
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -25,6 +25,7 @@ from taskimage.adapters.registry.authorization import Authorization
 from taskimage.adapters.registry.endpoint import Endpoint
 from taskimage.adapters.registry.failures import Refusal
 from taskimage.model.errors import IntegrityError, TaskImageError, Unreachable
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     import urllib3

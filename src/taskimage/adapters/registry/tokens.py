@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -15,6 +15,7 @@ from taskimage.adapters.http.connections import Connections, redacted
 from taskimage.adapters.http.trust import Trust
 from taskimage.adapters.registry.challenge import Challenge
 from taskimage.model.errors import NotAllowed, Unreachable
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from taskimage.adapters.credentials import Credential

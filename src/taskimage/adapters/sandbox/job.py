@@ -7,13 +7,14 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar, Final, Protocol
 
 from taskimage.adapters.copytree import copy_tree
 from taskimage.adapters.sandbox.mounts import Bind, Overlay, Volume
+from taskimage.model.value import dataclass
 
 __all__ = ["ADMINISTRATION", "HOSTNAME", "Ended", "Job", "Sandbox", "captured", "places", "watch"]
 

@@ -8,11 +8,11 @@ system in memory whose children are bound one by one (it is "opened"), so that t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from taskimage.adapters.rootfs import inside
+from taskimage.model.value import dataclass
 
 __all__ = ["Bind", "Link", "Memory", "Mount", "Overlay", "Seal", "Special", "Volume", "plan"]
 

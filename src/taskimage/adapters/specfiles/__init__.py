@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -25,6 +25,7 @@ from taskimage.model.spec.builderoptions import NAMESPACE
 from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.problem import Key, dotted
 from taskimage.model.spec.tag import FileDigests, image_name, spec_tag
+from taskimage.model.value import dataclass
 from taskimage.transform.source import SourceTree, merge
 
 if TYPE_CHECKING:

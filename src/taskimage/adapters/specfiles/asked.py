@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
 from taskimage.model.spec import ImageSpec
 from taskimage.model.spec.installoptions import DEFAULTS, InstallOptions
+from taskimage.model.value import dataclass
 
 __all__ = ["Asked"]
 

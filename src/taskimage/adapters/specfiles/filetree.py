@@ -19,7 +19,7 @@ import posixpath
 import stat
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 
 from taskimage.adapters.specfiles.checkedfile import Hasher, explained, hash_file, open_checked
@@ -27,6 +27,7 @@ from taskimage.adapters.thispython import is_below
 from taskimage.adapters.witness import listed, saw
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import StreamBody
 from taskimage.transform.source import SourceFile, SourceTree
 

@@ -7,13 +7,13 @@ import fnmatch
 import os
 import re
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from taskimage.adapters.specfiles.checkedfile import read_regular
 from taskimage.adapters.userfolders import configuration, home
 from taskimage.adapters.witness import lost_sight, saw
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 from taskimage.transform.dockerignore import DockerIgnore
 
 __all__ = ["IgnoreRules", "read_dockerignore"]

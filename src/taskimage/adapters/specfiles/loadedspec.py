@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from taskimage.adapters.specfiles.projectlocks import lock_files
@@ -11,6 +11,7 @@ from taskimage.adapters.thispython import is_below
 from taskimage.adapters.witness import is_there
 from taskimage.model.events import Warned
 from taskimage.model.spec import ImageSpec
+from taskimage.model.value import dataclass
 
 __all__ = ["LoadedSpec", "lock_path", "same"]
 

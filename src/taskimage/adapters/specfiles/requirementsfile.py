@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,6 +13,7 @@ from taskimage.adapters.specfiles.checkedfile import read_regular
 from taskimage.adapters.witness import saw
 from taskimage.model.errors import BadInput, CannotBuild, NotFound
 from taskimage.model.spec.requirementskind import RequirementsKind
+from taskimage.model.value import dataclass
 
 __all__ = ["RequirementsFile", "read_requirements", "read_toml"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from taskimage.model.value import dataclass
 
 __all__ = ["Name"]
 

@@ -13,9 +13,10 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from taskimage.adapters.specfiles.requirementsfile import RequirementsFile
+from taskimage.model.value import dataclass
 from taskimage.transform.source import SourceTree
 
 __all__ = ["HOME", "Installing", "Recipe", "Stage"]

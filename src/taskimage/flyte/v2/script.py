@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from taskimage.adapters.specfiles.checkedfile import open_regular
 from taskimage.model.errors import BadInput
+from taskimage.model.value import dataclass
 
 __all__ = ["ScriptMetadata"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from taskimage.model.digest import Digest
 from taskimage.model.errors import BadInput
 from taskimage.model.oci.document import Fields, canonical_json, parse_json
 from taskimage.model.oci.platform import Platform
+from taskimage.model.value import dataclass
 
 __all__ = ["Config", "ExecutionConfig", "History"]
 

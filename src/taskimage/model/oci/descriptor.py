@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from taskimage.model.digest import Digest
 from taskimage.model.oci.document import Fields
 from taskimage.model.oci.platform import Platform
+from taskimage.model.value import dataclass
 
 __all__ = [
     "CONFIG",

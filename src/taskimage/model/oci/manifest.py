@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from taskimage.model.digest import Digest
@@ -11,6 +11,7 @@ from taskimage.model.errors import BadInput, NotFound
 from taskimage.model.oci.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, INDEX, MANIFEST, Descriptor
 from taskimage.model.oci.document import Fields, canonical_json, parse_json
 from taskimage.model.oci.platform import Platform
+from taskimage.model.value import dataclass
 
 __all__ = ["Index", "Manifest", "RawManifest"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from taskimage.model.errors import BadInput
 from taskimage.model.oci.document import Fields
+from taskimage.model.value import dataclass
 
 __all__ = ["ARCHITECTURES", "Platform"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from taskimage.model.errors import InvalidSpec, InvalidValue, Problem
@@ -14,6 +14,7 @@ from taskimage.model.spec.copymode import CopyFileDetection, copy_mode
 from taskimage.model.spec.fieldrules import field_problems
 from taskimage.model.spec.frozen import freeze
 from taskimage.model.spec.problem import Key
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from taskimage.model.spec.installoptions import InstallOptions

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from taskimage.model.shown import shown
 from taskimage.model.spec.problem import Key, SpecProblem, suggestion
 from taskimage.model.spec.rules import TEXTS, TRUTH, Problems, Rule, both, each, matching, one_of
+from taskimage.model.value import dataclass
 
 __all__ = ["BUILDER_OPTIONS", "NAMESPACE", "SWITCHES", "BuilderOptions", "misplaced", "waiving"]
 

@@ -7,8 +7,10 @@ are for; what is honoured here is what has a meaning for choosing packages, by a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
+
+from taskimage.model.value import dataclass
 
 __all__ = ["DEFAULTS", "InstallOptions"]
 

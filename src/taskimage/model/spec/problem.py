@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from taskimage.model.shown import shown
+from taskimage.model.value import dataclass
 
 __all__ = ["Key", "SpecProblem", "dotted", "suggestion"]
 

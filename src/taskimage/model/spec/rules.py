@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from taskimage.model.spec.problem import Key, SpecProblem
+from taskimage.model.value import dataclass
 
 __all__ = [
     "ANYTHING",

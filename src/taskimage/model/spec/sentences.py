@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from taskimage.model.value import dataclass
 
 __all__ = ["FIELDS_SAID", "SWITCHES_SAID", "Said"]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 from taskimage.model.spec import FIELDS, ImageSpec
 from taskimage.model.spec.copymode import CopyFileDetection
 from taskimage.model.spec.frozen import thaw
+from taskimage.model.value import dataclass
 
 __all__ = ["FileDigests", "image_name", "spec_id", "spec_tag"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO
 
 from taskimage.model.errors import IntegrityError
+from taskimage.model.value import dataclass
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 from taskimage.transform.unpack import Change, Opaque, Whiteout, kept_changes

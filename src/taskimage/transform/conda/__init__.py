@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import BinaryIO
 
 from taskimage.model.errors import CannotBuild, IntegrityError
 from taskimage.model.lock import CondaPin
+from taskimage.model.value import dataclass
 from taskimage.transform.conda.archive import CondaArchive, read_archive
 from taskimage.transform.conda.metadata import PathFacts, about, paths
 from taskimage.transform.conda.prefix import relocated

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO, cast
 
 from taskimage.model.errors import BadInput, CannotBuild, IntegrityError
 from taskimage.model.oci.document import Fields, parse_json
+from taskimage.model.value import dataclass
 from taskimage.transform.deb.tar import TarMember, read_tar
 from taskimage.transform.zipmembers import Member, read_members
 from taskimage.transform.zstd import open_zstd, zstd_errors

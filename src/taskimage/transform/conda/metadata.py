@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from taskimage.model.errors import BadInput, CannotBuild, IntegrityError
 from taskimage.model.oci.document import Fields, parse_json
+from taskimage.model.value import dataclass
 from taskimage.transform.conda.archive import CondaArchive
 from taskimage.transform.entry import safe_path
 

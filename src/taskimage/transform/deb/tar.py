@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
 from taskimage.model.errors import IntegrityError
+from taskimage.model.value import dataclass
 from taskimage.transform.entry import Kind, StreamBody, safe_path
 from taskimage.transform.spool import ReadAt, open_slice, reader
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from taskimage.model.value import dataclass
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry
 

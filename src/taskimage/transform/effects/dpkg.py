@@ -6,8 +6,8 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from taskimage.model.value import dataclass
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry

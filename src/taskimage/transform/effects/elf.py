@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from taskimage.model.value import dataclass
 
 __all__ = ["Library", "read_library"]
 

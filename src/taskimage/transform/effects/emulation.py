@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from taskimage.model.oci import Platform
 from taskimage.model.user import User
+from taskimage.model.value import dataclass
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.accountfiles import account_files
 from taskimage.transform.effects.accounts import Accounts

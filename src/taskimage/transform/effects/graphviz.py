@@ -9,8 +9,8 @@ from __future__ import annotations
 import posixpath
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from taskimage.model.value import dataclass
 from taskimage.transform.effects.elfdata import LoadedData
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry

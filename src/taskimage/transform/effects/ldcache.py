@@ -12,9 +12,9 @@ import posixpath
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from taskimage.model.oci import Platform
+from taskimage.model.value import dataclass
 from taskimage.transform.effects.elf import Library, read_library
 from taskimage.transform.effects.tree import Tree
 from taskimage.transform.entry import Entry

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+from taskimage.model.value import dataclass
 from taskimage.transform.deb import Deb
 from taskimage.transform.effects.accounts import Accounts
 from taskimage.transform.effects.alternatives import Choice

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from taskimage.model.errors import BadInput, CannotBuild
 from taskimage.model.spec.installoptions import InstallOptions
+from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
     from packaging.pylock import Package

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
+from taskimage.model.value import dataclass
 from taskimage.transform.effects.shell.nodes import Part, ShellSyntaxError, Word
 
 __all__ = ["HereDocument", "Token", "expandable", "tokens"]

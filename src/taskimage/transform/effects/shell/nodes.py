@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, Union
+
+from taskimage.model.value import dataclass
 
 __all__ = [
     "AndOr", "Case", "Command", "For", "Function", "Group", "If", "Node", "Part", "Pipeline", "Redirect",
