@@ -22,12 +22,16 @@ import warnings
 UNCHECKED = 0b01
 
 
+NESTED = frozenset({types.CodeType, tuple, frozenset})
+
+
 def holds_frozenset(value: object) -> bool:
     """Whether a constant is, or contains, a frozenset; code objects are constants of their code objects."""
     if isinstance(value, types.CodeType):
-        return any(holds_frozenset(constant) for constant in value.co_consts)
+        value = value.co_consts
     if isinstance(value, tuple):
-        return any(holds_frozenset(item) for item in value)
+        # All constants of all sources come by here, and hardly one is of these types.
+        return any(map(holds_frozenset, [one for one in value if type(one) in NESTED]))
     return isinstance(value, frozenset)
 
 

@@ -69,6 +69,7 @@ def _init(cls: type, fields: Iterable[Field[Any]], *, frozen: bool) -> Callable[
     named: list[str] = []
     body: list[str] = []
     scope: dict[str, Any] = {"__name__": cls.__module__, "_set": object.__setattr__, "_missing": MISSING}
+    slots = frozen and "__slots__" in vars(cls)
     for one in fields:
         name = parameter = value = one.name
         default = f"_default_{name}"
@@ -82,7 +83,11 @@ def _init(cls: type, fields: Iterable[Field[Any]], *, frozen: bool) -> Callable[
             value = f"{default}() if {name} is _missing else {name}" if one.init else f"{default}()"
         if one.init:
             (named if one.kw_only else positional).append(parameter)
-        body.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+        if slots:  # a slot's own setter need not look for the slot
+            scope[f"_set_{name}"] = vars(cls)[name].__set__
+            body.append(f"_set_{name}(self, {value})")
+        else:
+            body.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     parameters = ", ".join((*positional, *(["*", *named] if named else [])))
