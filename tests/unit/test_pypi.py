@@ -13,7 +13,8 @@ import pytest
 from tests.sources import CANARY, Index
 
 from taskimage.adapters.http import Answer, Http
-from taskimage.adapters.pypi import PyPI, resolver
+from taskimage.adapters.pypi import PyPI, defaultindex, resolver
+from taskimage.adapters.pypi.defaultindex import DefaultIndex
 from taskimage.adapters.pypi.failures import explained
 from taskimage.adapters.pypi.indexes import indexes
 from taskimage.adapters.pypi.requirements import Requirements
@@ -626,14 +627,46 @@ def test_only_stated_variables_of_uv_are_honoured(index: Index, make: Make) -> N
     assert resolve(make(index, **unstated), "app")["app"].version == "2.0"
 
 
-def test_uv_s_own_default_index_is_told_without_running_the_interpreter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uv_s_own_default_index_is_told_without_running_the_interpreter(tmp_path: Path) -> None:
     """And is the same that uv writes into its output, for which it runs it."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
     uv = Uv(environ, tmp_path / "cache", tmp_path)
-    told = uv.default_index()
+    told = DefaultIndex().address(uv)
     assert not list(tmp_path.glob("cache/interpreter-*"))
-    monkeypatch.setattr(resolver, "_DEFAULT_IN_HELP", re.compile("(?!)"))
     assert uv.default_index() == told
     assert list(tmp_path.glob("cache/interpreter-*"))
+
+
+def test_where_its_help_does_not_tell_the_default_index_uv_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    uv = Uv(environ, tmp_path / "cache", tmp_path)
+    monkeypatch.setattr(defaultindex, "_IN_HELP", re.compile("(?!)"))
+    assert DefaultIndex().address(uv) == uv.default_index()
+
+
+def test_a_uv_that_is_not_there_is_told_by_whoever_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking it up early is no error yet."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError("uv")
+
+    monkeypatch.setattr(defaultindex, "uv_program", nowhere)
+    monkeypatch.setattr(resolver, "uv_program", nowhere)
+    index = DefaultIndex()
+    index.look()
+    with pytest.raises(FileNotFoundError, match="uv"):
+        index.address(Uv({}, tmp_path / "cache", tmp_path))
+
+
+def test_a_default_index_that_is_named_is_not_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(DefaultIndex, "look", lambda _: looked.append("looked"))
+    for named in ({"UV_DEFAULT_INDEX": "https://index.example/simple"}, {}):
+        PyPI(Store(tmp_path), Http(), environ=named).resolve(Asked(), python="3.11.2", platform=AMD64)
+    assert looked == ["looked"]

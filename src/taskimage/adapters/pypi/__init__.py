@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taskimage.adapters.crew import Crew
 from taskimage.adapters.http import Http
+from taskimage.adapters.pypi.defaultindex import DefaultIndex
 from taskimage.adapters.pypi.indexes import DIRECT, Index, index_of_pin, indexes
 from taskimage.adapters.pypi.locks import index_names, locked_in, read_lock, select
 from taskimage.adapters.pypi.resolution import Resolution
@@ -67,8 +68,7 @@ class PyPI:
         self._listener = listener
         self._hold = hold
         self._told = False
-        self._default = ""
-        self._asking = threading.Lock()
+        self._default = DefaultIndex()
 
     # -- resolving -------------------------------------------------------------------------------------
 
@@ -115,33 +115,45 @@ class PyPI:
             CannotBuild: Requirements contradict each other, a package has no wheel for the target, or does
                 not allow its Python.
         """
-        from packaging.utils import canonicalize_name
+        with self._looking_up_default(asked):
+            from packaging.utils import canonicalize_name
 
-        from taskimage.adapters.pypi.installed import Installed
-        from taskimage.adapters.pypi.pins import pinned
-        from taskimage.adapters.pypi.sdists import Sdists
-        from taskimage.adapters.pypi.target import Target
+            from taskimage.adapters.pypi.installed import Installed
+            from taskimage.adapters.pypi.pins import pinned
+            from taskimage.adapters.pypi.sdists import Sdists
+            from taskimage.adapters.pypi.target import Target
 
-        target = Target(python, platform, glibc)
-        sdists = Sdists(self._http, self._store, builder, target)
-        if locked_in(asked.requirements):
-            return self._locked(target, asked, sdists, unread=unread)
-        wanted = self._requirements(asked)
-        if not wanted.lines:
-            return Resolution()
-        known = self._indexes(asked, wanted)
-        if known[-1].url is None and "PIP_INDEX_URL" in self._environ:
-            self._tell_of_pip()
-        newest = frozenset(map(canonicalize_name, upgrade_packages))
-        kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
-        base = Installed.among(installed, wanted, target, free=newest | kept.keys())
-        with self._uv(asked.options, meanwhile) as uv:
-            wheels, used = self._resolved(uv, wanted, self._addressed(known, uv), target, kept, base, sdists)
-        self._check(wheels, target, unread=unread)
-        for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
-            self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
-        pins = pinned(self._http, self._store, wheels)
-        return Resolution(wheels=pins, installed=tuple(sorted(used)), unbuilt=sdists.unbuilt)
+            target = Target(python, platform, glibc)
+            sdists = Sdists(self._http, self._store, builder, target)
+            if locked_in(asked.requirements):
+                return self._locked(target, asked, sdists, unread=unread)
+            wanted = self._requirements(asked)
+            if not wanted.lines:
+                return Resolution()
+            known = self._indexes(asked, wanted)
+            if known[-1].url is None and "PIP_INDEX_URL" in self._environ:
+                self._tell_of_pip()
+            newest = frozenset(map(canonicalize_name, upgrade_packages))
+            kept = {pin.name: pin.version for pin in keep if pin.name not in newest}
+            base = Installed.among(installed, wanted, target, free=newest | kept.keys())
+            with self._uv(asked.options, meanwhile) as uv:
+                wheels, used = self._resolved(
+                    uv, wanted, self._addressed(known, uv), target, kept, base, sdists
+                )
+            self._check(wheels, target, unread=unread)
+            for text in base.broken_by({wheel.name: wheel.version for wheel in wheels}, target):
+                self._listener(Warned(text, hint="name it in packages too, or a version that it goes with"))
+            pins = pinned(self._http, self._store, wheels)
+            return Resolution(wheels=pins, installed=tuple(sorted(used)), unbuilt=sdists.unbuilt)
+
+    @contextlib.contextmanager
+    def _looking_up_default(self, asked: Asked) -> Iterator[None]:
+        """The default index is looked up beside the block, which most likely wants it."""
+        if indexes(asked, self._environ)[-1].url is not None:
+            yield
+            return
+        with Crew.beside(self._default.look):
+            yield
 
     def _tell_of_pip(self) -> None:
         """Once, however many resolutions there are."""
@@ -314,20 +326,14 @@ class PyPI:
     def _addressed(self, known: Sequence[Index], uv: Uv) -> tuple[Index, ...]:
         """``known`` with the address of uv's own default, where that is the default."""
         *extras, default = known
-        return (*extras, default if default.url else replace(default, url=self._default_index(uv)))
-
-    def _default_index(self, uv: Uv) -> str:
-        """The address of uv's own default, for which it is run once."""
-        with self._asking:
-            self._default = self._default or uv.default_index()
-            return self._default
+        return (*extras, default if default.url else replace(default, url=self._default.address(uv)))
 
     def _locations(self, uv: Uv, asked: Asked) -> Locations:
         from taskimage.adapters.pypi.locked import Locations, registries
 
         found = registries(read_lock(asked.requirements), index_names(asked.requirements))
         known = indexes(asked, self._environ, found=found)
-        return Locations(self._addressed(known, uv), partial(self._default_index, uv))
+        return Locations(self._addressed(known, uv), partial(self._default.address, uv))
 
     def metadata(self, pins: Sequence[WheelPin], asked: Asked) -> dict[Digest, bytes]:
         """The METADATA of the wheels ``pins`` by their digests, where the store or an index has it.

@@ -40,7 +40,6 @@ HONOURED = (
 )  # fmt: skip
 
 _MINUTE = "max-age=60"
-_DEFAULT_IN_HELP = re.compile(r"--default-index <\S*>\s+[^<>]*\(by\s+default:\s+<(https?://[^\s<>]+)>\)")
 _FULL = re.compile(rf"\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)")
 
 
@@ -177,16 +176,10 @@ class Uv:
         return {name: found.get(name, indexes[-1]) for name in versions}
 
     def default_index(self) -> str:
-        """The address of uv's own default index, which its help names, and its output on demand; nobody is asked for it.
-
-        Raises CannotBuild.
-        """
+        """The address of uv's own default index, of which it writes down that it was used. Raises CannotBuild."""
         hint = "set UV_DEFAULT_INDEX to the address of your package index"
+        self._write("empty.in", ())
         try:
-            # The help is there at once; for any output uv first runs the interpreter, to know what it is.
-            if match := _DEFAULT_IN_HELP.search(self._run("--help")):
-                return match[1]
-            self._write("empty.in", ())
             said = self._run("--emit-index-url", "empty.in")
         except UvFailed as error:
             raise CannotBuild(f"uv does not run: {error.text.strip()}", hint=hint) from error
