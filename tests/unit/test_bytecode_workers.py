@@ -6,6 +6,7 @@ import importlib.util
 import marshal
 import os
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from types import CodeType
 
 import pytest
 
+from taskimage.adapters import bytecode_worker
 from taskimage.adapters.bytecode import Compiler, runtime_command
 from taskimage.adapters.bytecode_worker import dumped
 from taskimage.model.errors import CannotBuild
@@ -59,6 +61,23 @@ def test_the_interpreter_says_which_version_it_is() -> None:
 )
 def test_what_is_not_python_here_gives_nothing(source: bytes) -> None:
     assert compiled(source, b"x = 1\n")[0] is None
+
+
+def test_a_worker_starts_with_hardly_anything_of_the_library() -> None:
+    """In an image all of it is compiled at every start, since it has no bytecode yet."""
+
+    def imported(program: str) -> set[str]:
+        command = [sys.executable, "-I", "-S", "-B", "-X", "importtime", "-c", program]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+        return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+    worker = Path(bytecode_worker.__file__).read_text(encoding="utf-8")
+    more = imported(worker) - imported("pass")
+    assert more - {"_imp", "_warnings", "_frozen_importlib_external", "marshal"} <= {
+        "__future__",
+        "struct",
+        "_struct",
+    }
 
 
 def test_warnings_of_a_source_are_nobodys_trouble() -> None:

@@ -7,27 +7,35 @@ in batches, and the answers to a batch when the whole of it was read, so that ne
     request         >II lengths, then the path that the code shall state, then the source
     answers         >I  length of all answers
     answer          >i  length, then the .pyc; -1 where there is none
+
+The library of an image has no bytecode yet: each module of it that is imported here is compiled at every start, and
+`importlib.util`, `types` and `warnings` take three times as long as all else. What they build on is in the interpreter itself.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import _imp
+import _warnings
 import marshal
 import struct
 import sys
-import types
-import warnings
+from _frozen_importlib_external import MAGIC_NUMBER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+else:
+    CodeType = type((lambda: None).__code__)
 
 # PEP 552: bit 0 says "by hash", bit 1 "check the source"; an image's sources do not change.
 UNCHECKED = 0b01
 
-
-NESTED = frozenset({types.CodeType, tuple, frozenset})
+NESTED = frozenset({CodeType, tuple, frozenset})
 
 
 def holds_frozenset(value: object) -> bool:
     """Whether a constant is, or contains, a frozenset; code objects are constants of their code objects."""
-    if isinstance(value, types.CodeType):
+    if isinstance(value, CodeType):
         value = value.co_consts
     if isinstance(value, tuple):
         # All constants of all sources come by here, and hardly one is of these types.
@@ -39,14 +47,14 @@ def unshared(value: object) -> object:
     """The same constant with frozensets that nothing else refers to."""
     if not holds_frozenset(value):
         return value
-    if isinstance(value, types.CodeType):
+    if isinstance(value, CodeType):
         return value.replace(co_consts=tuple(unshared(constant) for constant in value.co_consts))
     if isinstance(value, tuple):
         return tuple(unshared(item) for item in value)
     return frozenset(list(value))  # type: ignore[call-overload]  # of a frozenset alone it would be the same one
 
 
-def dumped(code: types.CodeType) -> bytes | None:
+def dumped(code: CodeType) -> bytes | None:
     """The marshalled code, the same in every process, or None.
 
     Marshal marks what is referred to more than once. The compiler shares the constants of a file, and then
@@ -71,12 +79,13 @@ def compiled(path: str, source: bytes) -> bytes | None:
     if body is None:
         return None
     flags = struct.pack("<I", UNCHECKED)
-    return importlib.util.MAGIC_NUMBER + flags + importlib.util.source_hash(source) + body
+    return MAGIC_NUMBER + flags + _imp.source_hash(int.from_bytes(MAGIC_NUMBER, "little"), source) + body
 
 
 def main() -> None:
     """Answer until the pipe is closed."""
-    warnings.simplefilter("ignore")  # a source's doubtful escapes are its author's affair
+    # A source's doubtful escapes are its author's affair.
+    _warnings.filters.insert(0, ("ignore", None, Warning, None, 0))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     answers.write(sys.version.split()[0].encode() + b"\n")
     answers.flush()
