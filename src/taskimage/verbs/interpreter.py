@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from taskimage.model.digest import Digest
@@ -16,6 +16,8 @@ from taskimage.verbs.inputs import Inputs
 from taskimage.verbs.tools import Tools
 
 __all__ = ["Interpreter"]
+
+_RECORDS = "interpreters"
 
 
 class Interpreter:
@@ -109,18 +111,27 @@ class Interpreter:
         return folder
 
     def _minimal(self) -> list[DebPin]:
-        """The packages of the interpreter and all that they depend on, sorted."""
+        """The packages of the interpreter and all that they depend on, sorted: they are opened once to know that."""
         base = {pin.package: pin for pin in self._lock.base}
-        todo = [f"python{self._lock.python.minor}-minimal", "libc6", "libcrypt1"]
-        found: dict[str, DebPin] = {}
+        minor = self._lock.python.minor
+        key = _key(python=minor, base=[str(pin.digest) for pin in self._lock.base])
+        record = self._tools.store.record(_RECORDS, key)
+        if record is None:
+            record = {"packages": sorted(self._needed(f"python{minor}-minimal", base))}
+            self._tools.store.keep_record(_RECORDS, key, record)
+        return [base[name] for name in record["packages"]]
+
+    def _needed(self, python: str, base: Mapping[str, DebPin]) -> set[str]:
+        todo = [python, "libc6", "libcrypt1"]
+        found: set[str] = set()
         while todo:
             name = todo.pop()
             if name in base and name not in found:
-                found[name] = base[name]
+                found.add(name)
                 control = self._inputs.control(base[name])
                 depends = ",".join(control.get(field, "") for field in ("Pre-Depends", "Depends"))
                 todo += re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends)
-        return [found[name] for name in sorted(found)]
+        return found
 
 
 def _identity(own: Sequence[PythonPin | CondaPin]) -> dict[str, object]:

@@ -27,8 +27,10 @@ _KIND = "urls"
 def remember(store: Store, wheel: Chosen) -> None:
     """Keep where ``wheel`` is, as its index told."""
     parts = urlsplit(wheel.url)
-    if not parts.query and not parts.username:
-        store.keep_record(_KIND, _key(wheel.index, wheel.digest), {"url": wheel.url})
+    key, told = _key(wheel.index, wheel.digest), {"url": wheel.url}
+    # Most are where they were, and a record is read much sooner than it is written.
+    if not parts.query and not parts.username and store.record(_KIND, key) != told:
+        store.keep_record(_KIND, key, told)
 
 
 def recall(store: Store, index: Index, pin: WheelPin) -> str | None:
