@@ -15,9 +15,11 @@ from taskimage.model.lock import SdistPin, WheelPin
 from taskimage.model.value import dataclass
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from packaging.pylock import Package, PackageSdist, PackageWheel
 
-__all__ = ["Chosen", "choose", "read_pylock", "without_wheel"]
+__all__ = ["Chosen", "choose", "make_ready", "read_pylock", "without_wheel"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +55,30 @@ class Chosen:
         return Fetch((self.url,), self.digest, self.size, self.file, self.index.login(self.url))
 
 
-def read_pylock(text: str) -> Sequence[Package]:
-    """The packages of a ``pylock.toml`` (PEP 751). Raises CannotBuild for one that is not valid."""
-    import sys
+def make_ready() -> None:
+    """Load what `read_pylock` and `choose` import: whoever waits for uv has the time for it."""
+    import packaging.pylock
+    import packaging.tags  # noqa: F401 - as above
 
-    from packaging.pylock import Pylock, PylockValidationError
+    _tomllib()
+
+
+def _tomllib() -> ModuleType:
+    import sys
 
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
+    found: ModuleType = tomllib
+    return found
+
+
+def read_pylock(text: str) -> Sequence[Package]:
+    """The packages of a ``pylock.toml`` (PEP 751). Raises CannotBuild for one that is not valid."""
+    from packaging.pylock import Pylock, PylockValidationError
+
+    tomllib = _tomllib()
     try:
         return Pylock.from_dict(tomllib.loads(text)).packages
     except (PylockValidationError, tomllib.TOMLDecodeError) as error:

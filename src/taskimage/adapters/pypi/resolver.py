@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from taskimage.adapters.crew import Crew
 from taskimage.adapters.http.trust import ca_file
-from taskimage.adapters.pypi.chosen import read_pylock
+from taskimage.adapters.pypi.chosen import make_ready, read_pylock
 from taskimage.adapters.pypi.indexes import Index, scrubbed
 from taskimage.adapters.pypi.installed import Installed
 from taskimage.adapters.pypi.requirements import Requirements
@@ -150,9 +150,14 @@ class Uv:
             *(["--no-deps"] if wanted.no_deps else []),
             *(["--resolution", wanted.resolution] if wanted.resolution else []),
             *(["--find-links", str(self._stubs)] if any(self._stubs.iterdir()) else []),
-            *_only_wheels(target), "requirements.in", indexes=indexes, meanwhile=self._meanwhile,
+            *_only_wheels(target), "requirements.in", indexes=indexes, meanwhile=self._while_resolving,
         )  # fmt: skip
         return read_pylock((self._folder / "pylock.toml").read_text(encoding="utf-8"))
+
+    def _while_resolving(self) -> None:
+        if self._meanwhile is not None:
+            self._meanwhile()
+        make_ready()
 
     def index_of(
         self, target: Target, versions: Mapping[str, str], indexes: Sequence[Index]
