@@ -18,6 +18,7 @@ import pytest
 
 from taskimage.adapters import bytecode_worker
 from taskimage.adapters.bytecode import Compiler, runtime_command
+from taskimage.adapters.bytecode_worker import compiled as compile_alone
 from taskimage.adapters.bytecode_worker import dumped
 from taskimage.model.errors import CannotBuild
 
@@ -124,7 +125,8 @@ def test_whether_equal_frozensets_are_one_object_changes_nothing() -> None:
     code = compile(
         "def f(x): return x in {'a b', 'c d'}\ndef g(x): return x in {'a b', 'c d'}", "/m.py", "exec"
     )
-    pair = frozenset({"a b", "c d"})
+    functions = [one for one in code.co_consts if isinstance(one, CodeType)]
+    pair = next(one for one in functions[0].co_consts if isinstance(one, frozenset))
 
     def with_frozensets(code: CodeType, *, copied: bool) -> CodeType:
         def changed(constant: object) -> object:
@@ -140,6 +142,16 @@ def test_whether_equal_frozensets_are_one_object_changes_nothing() -> None:
     assert marshal.dumps(one) != marshal.dumps(two)
     assert dumped(one) == dumped(two)
     assert marshal.loads(dumped(one) or b"") == code  # noqa: S302 - it was just made here
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="from 3.11 on frozensets are sorted")
+def test_what_is_compiled_already_changes_nothing() -> None:
+    """Not even of a class within another one, whose name is interned by then."""
+    source = b"class Outer:\n class Inner:\n  names = ('Outer.Inner', 'a b')\n  found = 'c' in {'Outer.Inner', 'a b'}\n"
+    first = compile_alone("/m.py", source)
+    held = compile(source, "/n.py", "exec")
+    assert compile_alone("/m.py", source) == first
+    assert held.co_name == "<module>"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="from 3.11 on frozensets are sorted")

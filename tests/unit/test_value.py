@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, field
 from pathlib import Path
@@ -189,7 +190,8 @@ def test_making_a_class_compiles_one_function(monkeypatch: pytest.MonkeyPatch) -
     for module in (value, dataclasses):
         monkeypatch.setattr(module, "exec", noted, raising=False)
     pair(value.dataclass, frozen=True, slots=True, order=True)
-    assert len(compiled) == 1
+    # From 3.13 on the standard library writes one function around all that it makes, even if that is nothing.
+    assert set(re.findall(r"def (\w+)", "\n".join(compiled))) - {"__create_fn__"} == {"__init__"}
 
 
 def test_every_class_is_made_so() -> None:

@@ -24,6 +24,7 @@ from _frozen_importlib_external import MAGIC_NUMBER
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
+    from typing import Any
 else:
     CodeType = type((lambda: None).__code__)
 
@@ -38,35 +39,63 @@ def holds_frozenset(value: object) -> bool:
     if isinstance(value, CodeType):
         value = value.co_consts
     if isinstance(value, tuple):
-        # All constants of all sources come by here, and hardly one is of these types.
         return any(map(holds_frozenset, [one for one in value if type(one) in NESTED]))
     return isinstance(value, frozenset)
 
 
-def unshared(value: object) -> object:
-    """The same constant with frozensets that nothing else refers to."""
-    if not holds_frozenset(value):
-        return value
+def settled(value: Any, names: dict[str, str]) -> Any:
+    """The same constant, with frozensets that nothing else refers to, and with the very strings of ``names``.
+
+    What has neither stays as it is; what has one is made anew in any case, since what is referred to twice is marked.
+    """
     if isinstance(value, CodeType):
-        return value.replace(co_consts=tuple(unshared(constant) for constant in value.co_consts))
-    if isinstance(value, tuple):
-        return tuple(unshared(item) for item in value)
-    return frozenset(list(value))  # type: ignore[call-overload]  # of a frozenset alone it would be the same one
+        constants = settled(value.co_consts, names)
+        return value if constants is value.co_consts else value.replace(co_consts=constants)
+    if isinstance(value, frozenset):
+        return frozenset([settled(one, names) for one in value])
+    if isinstance(value, str):
+        return names.get(value, value)
+    if not isinstance(value, tuple):
+        return value
+    items, same = list(value), True
+    # All constants of all sources come by here, and hardly one is made anew.
+    for number, one in enumerate(value):
+        if type(one) in NESTED:
+            items[number] = new = settled(one, names)
+            same = same and new is one
+        elif type(one) is str and one in names:
+            items[number] = names[one]
+            same = False
+    return value if same else tuple(items)
+
+
+def names_within(code: CodeType, found: dict[str, str]) -> dict[str, str]:
+    """The qualified names of all that stands in something else within ``code``, added to ``found``."""
+    name: str = code.co_qualname  # type: ignore[attr-defined]  # from 3.11 on
+    if "." in name:
+        found[name] = name
+    for one in code.co_consts:
+        if type(one) is CodeType:
+            names_within(one, found)
+    return found
 
 
 def dumped(code: CodeType) -> bytes | None:
     """The marshalled code, the same in every process, or None.
 
-    Marshal marks what is referred to more than once. The compiler shares the constants of a file, and then
-    copies a frozenset for each code object that has it when another string with the text of one of its items
-    is interned already: what was compiled or imported before shows. So frozensets are never shared here.
+    Marshal marks what is referred to more than once, and what the compiler shares depends on what it compiled, or
+    what was imported, before. It shares the constants of a file, and then copies a frozenset for each code object
+    that has it when another string with the text of one of its items is interned already: so frozensets are never
+    shared here. From 3.12 on it interns qualified names, and that of a class within something else is a constant,
+    too: the same string, unless there was an interned one, which in 3.12 stays for ever. So it is always the same.
 
-    Before Python 3.11 their items, too, have the order of the hash seed, and more than frozensets is marked
+    Before 3.11 the items of frozensets, too, have the order of the hash seed, and more than frozensets is marked
     by chance; version 2 of the format knows no marks.
     """
     if sys.version_info < (3, 11):
         return None if holds_frozenset(code) else marshal.dumps(code, 2)
-    return marshal.dumps(unshared(code), marshal.version)
+    names = names_within(code, {}) if sys.version_info >= (3, 12) else {}
+    return marshal.dumps(settled(code, names), marshal.version)
 
 
 def compiled(path: str, source: bytes) -> bytes | None:

@@ -16,7 +16,7 @@ from taskimage.transform.gzipmember import LEVEL
 
 __all__ = ["RECIPE", "items", "pack", "pyc_path", "sources", "unpack"]
 
-RECIPE: Final = 2
+RECIPE: Final = 3
 """Moves whenever the same source and interpreter would give other bytes: part of the key of every archive."""
 
 _IMPORTABLE = re.compile(r"(?:^|/)lib/python3(?:\.\d+)?/")
