@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import tarfile
 import zipfile
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -46,6 +48,12 @@ def test_the_build_system_is_read_and_is_setuptools_where_none_is_named(
     assert read_build_system(io.BytesIO(out.getvalue()), where="app-1.0.zip") == system
 
 
+def absurd_header() -> bytes:
+    info = tarfile.TarInfo("app-1.0/a")
+    info.type, info.size = tarfile.XHDTYPE, 1 << 40
+    return info.tobuf()
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -55,6 +63,7 @@ def test_the_build_system_is_read_and_is_setuptools_where_none_is_named(
         make_sdist("app", "1.0", {"pyproject.toml": b"[build-system]\nrequires = [1]\n"})[1],
         make_sdist("app", "1.0", {"pyproject.toml": b"build-system = 1\n"})[1],
         make_sdist("app", "1.0", {"pyproject.toml": b"\xff"})[1],
+        gzip.compress(absurd_header()),
     ],
 )
 def test_an_sdist_that_cannot_be_read_is_told_by_name(data: bytes) -> None:

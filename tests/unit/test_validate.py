@@ -264,6 +264,9 @@ def layer_of(data: bytes, plain: bytes) -> list[str]:
 
 PLAIN = tar(*SOUND)
 WHOLE = zipped(PLAIN)
+_HEADER = tarfile.TarInfo("a")
+_HEADER.type, _HEADER.size = tarfile.XHDTYPE, 1 << 40
+ABSURD = _HEADER.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +290,7 @@ WHOLE = zipped(PLAIN)
         ),
         (zipped(PLAIN[:1100]), PLAIN[:1100], "unexpected end of data"),
         (zipped(b""), b"", "empty file"),
+        (zipped(ABSURD), ABSURD, "a header of 1099511627776 bytes"),
         (b"junk" * 50_000, PLAIN, "no gzip member where one should begin"),
         (zipped(PLAIN + bytes(100_000)), PLAIN + bytes(100_000), "does not end in two blocks of zeros"),
     ],

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from taskimage.model.errors import IntegrityError
 from taskimage.model.value import dataclass
+from taskimage.transform.boundedtar import BoundedMember
 
 __all__ = ["BuildSystem", "read_build_system"]
 
@@ -62,7 +63,7 @@ def _build_system(document: Mapping[str, Any]) -> BuildSystem:
 
 
 def _from_tar(stream: BinaryIO) -> bytes | None:
-    with tarfile.open(fileobj=stream, mode="r:gz") as archive:
+    with tarfile.open(fileobj=stream, mode="r:gz", tarinfo=BoundedMember) as archive:
         for member in archive:
             if member.isreg() and _PROJECT.fullmatch(member.name) and (file := archive.extractfile(member)):
                 return file.read(_LIMIT)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, cast
 
 from taskimage.model.errors import IntegrityError
 from taskimage.model.value import dataclass
+from taskimage.transform.boundedtar import BoundedMember
 from taskimage.transform.entry import Body, Entry, StreamBody, safe_path
 from taskimage.transform.gunzip import gzip_errors, open_gzip
 from taskimage.transform.spool import ReadAt, Slice, open_slice, reader
@@ -33,17 +34,8 @@ _FREE = 64 << 20
 _RATIO = 200
 # Linux's PATH_MAX and NAME_MAX, in bytes.
 _LONGEST_PATH, _LONGEST_NAME = 4096, 255
-# Extended attributes are the longest headers, of 64 KiB each.
-_LONGEST_HEADER = 1 << 20
 _CHUNK = 1 << 18
 _LARGE_CHUNK = 1 << 20
-_HEADERS = {
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +133,21 @@ def _damage() -> tuple[type[Exception], ...]:
     return (tarfile.TarError, OSError, *gzip_errors(), *zstd_errors())
 
 
-class _Member(tarfile.TarInfo):
+# No header, as it should be.
+_ENDS = (tarfile.EOFHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined] # typeshed has their base alone
+
+
+class _Member(BoundedMember):
     """A member whose broken header is an error; tarfile alone takes it for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
-            member = super().frombuf(buf, encoding, errors)
+            return super().fromtarfile(archive)
+        except _ENDS:
+            raise
         except tarfile.HeaderError as error:
-            if not buf.strip(b"\0"):
-                raise  # the end, as it should be
             raise tarfile.ReadError(str(error)) from error
-        if member.type in _HEADERS and member.size > _LONGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {member.size} bytes")  # tarfile reads it into memory
-        return member
 
 
 def _inflated(stream: BinaryIO) -> BinaryIO:

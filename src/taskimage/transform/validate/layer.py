@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
+from taskimage.transform.boundedtar import BoundedMember
 from taskimage.transform.validate.finding import Say
 
 __all__ = ["Tree", "check_layer"]
@@ -135,7 +136,8 @@ class _Inflating:
 
 def _check_tar(inflating: _Inflating, tree: Tree, say: Say) -> None:
     layer: Tree = {}
-    with tarfile.open(fileobj=cast("BinaryIO", inflating), mode="r|", errorlevel=2) as archive:
+    stream = cast("BinaryIO", inflating)
+    with tarfile.open(fileobj=stream, mode="r|", errorlevel=2, tarinfo=BoundedMember) as archive:
         while (member := archive.next()) is not None:
             _check_member(member, layer, tree, say)
             archive.members.clear()  # type: ignore[attr-defined] # it would keep them all
