@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -33,4 +36,7 @@ def show(line: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        # What is left in the buffer would fail again at exit, and from Python 3.13 on decide the exit code.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise NotAllowed(f"cannot write the result to standard output: {error.strerror}") from error

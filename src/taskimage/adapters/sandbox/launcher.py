@@ -54,6 +54,7 @@ def main(job_fd: int, status_fd: int) -> int:
     with open(job_fd, encoding="utf-8") as file:
         job = json.load(file)
     os.set_inheritable(status_fd, False)
+    os.get_exec_path({})  # imports what it warns with, which is nowhere once the root is another
     try:
         if "chroot" in job:
             _change_root(job)
