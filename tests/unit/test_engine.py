@@ -41,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.headers["Transfer-Encoding"] == "chunked"
         if self.server.hangs_up:
             self.connection.close()
+            self.close_connection = True
             return
         body = b""
         while size := int(self.rfile.readline(), 16):
