@@ -181,7 +181,7 @@ class Uv:
         return {name: found.get(name, indexes[-1]) for name in versions}
 
     def default_index(self) -> str:
-        """The address of uv's own default index, of which it writes down that it was used. Raises CannotBuild."""
+        """The address of uv's own default index, as it writes it into its output. Raises CannotBuild."""
         hint = "set UV_DEFAULT_INDEX to the address of your package index"
         self._write("empty.in", ())
         try:
