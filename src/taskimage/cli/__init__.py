@@ -70,8 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
     except BrokenPipeError:
-        # Whoever read the output has seen enough. What is left in the buffer must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from taskimage.cli.results import give_up_output
+
+        give_up_output()  # whoever read it has seen enough
         return 141
     except BaseException as error:  # noqa: BLE001 -- the last place where anything can be said
         from taskimage.cli.errors import exit_code_of, fail

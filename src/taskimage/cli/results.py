@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -11,7 +10,7 @@ from typing import TypeVar
 from taskimage.cli.errors import exit_code_of, fail
 from taskimage.model.errors import NotAllowed, TaskImageError
 
-__all__ = ["each", "show"]
+__all__ = ["each", "give_up_output", "show"]
 
 _T = TypeVar("_T")
 
@@ -36,7 +35,13 @@ def show(line: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        # What is left in the buffer would fail again at exit, and from Python 3.13 on decide the exit code.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_output()
         raise NotAllowed(f"cannot write the result to standard output: {error.strerror}") from error
+
+
+def give_up_output() -> None:
+    """Standard output leads nowhere from now on: what is left in its buffer must not fail again at exit.
+
+    From Python 3.13 on that would decide the exit code.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
