@@ -21,6 +21,8 @@ from pysequoia import Tsk
 from tests.archives import make_deb, make_wheel, make_zip, member, metadata, record, tar_of
 from tests.case import Case
 
+from taskimage.verbs.inputs import Inputs
+
 # -- the spec ------------------------------------------------------------------------------------------------
 
 
@@ -402,3 +404,16 @@ def test_after_failures_the_same_store_builds(case: Case) -> None:
     case.fails(6)
     case.spec()
     assert case.build().startswith("demo:")
+
+
+def test_a_disk_that_is_full_while_packages_are_unpacked_is_told(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.spec()
+    full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115 - closed below
+    monkeypatch.setattr(Inputs, "_spool", lambda _: full)
+    code, out, err = case.run("build", str(case.spec_path))
+    full.close()
+    assert (code, out) == (7, "")
+    assert "no space left while writing to the store" in err
+    assert "hint: free some space" in err

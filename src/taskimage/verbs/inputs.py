@@ -105,7 +105,7 @@ class Inputs(contextlib.ExitStack):
 
     def deb(self, pin: DebPin) -> Deb:
         """The package of ``pin``, which is fetched; its bodies can be opened from any thread."""
-        return self._debs.get(pin.digest, partial(_in_turn, self._read_deb, pin))
+        return self._debs.get(pin.digest, partial(self._in_turn, self._read_deb, pin))
 
     def control(self, pin: DebPin) -> Mapping[str, str]:
         """The control fields of the package of ``pin``, which is fetched, and of which no more is read."""
@@ -118,16 +118,16 @@ class Inputs(contextlib.ExitStack):
         """The packages of ``pins``, which are fetched, each read by whichever thread comes to it first."""
         pins = list(pins)
         for pin in sorted(pins, key=lambda pin: -pin.size):
-            self._debs.begin(pin.digest, partial(_in_turn, self._read_deb, pin))
+            self._debs.begin(pin.digest, partial(self._in_turn, self._read_deb, pin))
         return [self.deb(pin) for pin in pins]
 
     def conda(self, pin: CondaPin) -> CondaPackage:
         """The conda package of ``pin``, which is fetched, as linked."""
-        return self._conda.get(pin.digest, partial(_in_turn, self._read_conda, pin))
+        return self._conda.get(pin.digest, partial(self._in_turn, self._read_conda, pin))
 
     def wheel(self, pin: WheelPin) -> Wheel:
         """The wheel of ``pin``, which is fetched, as installed."""
-        return self._wheels.get(pin.digest, partial(_in_turn, self._read_wheel, pin))
+        return self._wheels.get(pin.digest, partial(self._in_turn, self._read_wheel, pin))
 
     def forget(self, pins: Iterable[WheelPin | CondaPin]) -> None:
         """What was read of ``pins`` is read anew, should it be wanted again."""
@@ -137,7 +137,7 @@ class Inputs(contextlib.ExitStack):
 
     def interpreter(self, pin: PythonPin) -> tuple[Entry, ...]:
         """The files of the standalone interpreter of ``pin``, which is fetched."""
-        return self._interpreters.get(pin.archive, partial(_in_turn, self._read_interpreter, pin))
+        return self._interpreters.get(pin.archive, partial(self._in_turn, self._read_interpreter, pin))
 
     def _read_interpreter(self, pin: PythonPin) -> tuple[Entry, ...]:
         from taskimage.transform.standalone import read_standalone
@@ -176,6 +176,10 @@ class Inputs(contextlib.ExitStack):
             where=pin.file,
         )
 
+    def _in_turn(self, read: Callable[[_Pin], _T], pin: _Pin) -> _T:
+        with COMPUTING.turn(pin.size, awaited=True), self._tools.store.explained():
+            return read(pin)
+
     def _spool(self) -> BinaryIO:
         """A file that only this thread writes to."""
         spool: BinaryIO | None = getattr(self._local, "spool", None)
@@ -185,11 +189,6 @@ class Inputs(contextlib.ExitStack):
                 file = self.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - it is entered
             spool = self._local.spool = cast("BinaryIO", file)
         return spool
-
-
-def _in_turn(read: Callable[[_Pin], _T], pin: _Pin) -> _T:
-    with COMPUTING.turn(pin.size, awaited=True):
-        return read(pin)
 
 
 def _file(pin: DebPin) -> str:
